@@ -1,0 +1,28 @@
+"""FER Hub: facial expression recognition on FER2013 that can be reproduced, trusted and loaded anywhere.
+
+Names resolve on first use, so `import fer_hub` costs milliseconds and loads neither torch nor timm.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_LAZY = {"FERModel": "fer_hub.model", "EMOTIONS": "fer_hub.labels", "UserError": "fer_hub.errors"}
+
+if TYPE_CHECKING:
+    from fer_hub.errors import UserError
+    from fer_hub.labels import EMOTIONS
+    from fer_hub.model import FERModel
+
+__all__ = ["EMOTIONS", "FERModel", "UserError", "__version__"]
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'fer_hub' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,187 @@
+"""Any source of FER2013-like data -> one canonical `DatasetDict`: train / validation / test, `image`, `label`.
+
+`load` finds the kind of source, `sources` opens it with the `datasets` library, and `_canonical` gives splits, columns
+and labels their one form. Images stay encoded; `pixels.decode` reads them.
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import datasets
+import numpy as np
+from datasets import ClassLabel, Dataset, DatasetDict
+
+from fer_hub import sources
+from fer_hub.errors import UserError
+from fer_hub.labels import EMOTIONS, canonical_name
+from fer_hub.sources import SPLITS, png, split_name
+
+logger = logging.getLogger(__name__)
+
+LABEL_COLUMNS = ("label", "labels", "emotion")
+# Our count of the official fer2013.csv, in the order of EMOTIONS.
+OFFICIAL_COUNTS = {
+    "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+    "validation": (467, 56, 496, 895, 653, 415, 607),
+    "test": (491, 55, 528, 879, 594, 416, 626),
+}
+VALIDATION_SHARE = 0.1  # of train, where a source has no validation split; FER2013's own is 11 %
+
+
+def load(source: str, revision: str | None = None, seed: int = 0) -> DatasetDict:
+    """Opens a data set.
+
+    Args:
+        source: `synthetic` (drawn faces, needs nothing), a fer2013.csv, a folder of parquet files, a folder of image
+            folders (`train/<emotion>/*.jpg`), or a Hub id (`user/name`).
+        revision: branch, tag or commit of a Hub id.
+        seed: of the validation split, where one must be cut from train.
+
+    Returns:
+        `train`, `validation` and, where the source has one, `test`; each with `image` (datasets.Image, encoded) and
+        `label` (ClassLabel, `EMOTIONS`).
+
+    Raises:
+        UserError: nothing is there, or it is not such a data set; the message says what, where and how to go on.
+    """
+    path = Path(source).expanduser()
+    if revision and (source == "synthetic" or path.exists()):
+        raise UserError(f"--dataset_revision is for data sets on the Hub; {source} is not one. Leave it out.")
+    if source == "synthetic":
+        return sources.open_synthetic()
+    if path.is_dir():
+        raw = sources.open_parquet(path) if any(path.rglob("*.parquet")) else sources.open_image_folders(path)
+    elif path.is_file():
+        raw = sources.open_csv(path)
+    elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and path.suffix not in {".csv", ".parquet", ".zip"}:
+        raw = sources.open_hub(source, revision)
+    else:
+        raise UserError(
+            f"no data set at {source}: no such file or folder, and not a Hub id (user/name). "
+            "Use an existing path, or --dataset_name synthetic, which needs nothing."
+        )
+    return _canonical(raw, source, seed)
+
+
+def class_counts(split: Dataset) -> np.ndarray:
+    """Images per class: int64 (7,), in the order of `EMOTIONS`."""
+    return np.bincount(split["label"], minlength=len(EMOTIONS))
+
+
+def deviation_from_official(dataset: DatasetDict) -> str | None:
+    """A table of class counts where they are not FER2013's official ones, None where they are."""
+    counts = {name: class_counts(split) for name, split in dataset.items()}
+    if all(tuple(counts[name]) == OFFICIAL_COUNTS[name] for name in counts):
+        return None
+    lines = [f"{'':20}" + "".join(f"{name:>10}" for name in (*EMOTIONS, "all"))]
+    for name, found in counts.items():
+        for row, values in ((name, tuple(found)), ("  official", OFFICIAL_COUNTS[name])):
+            lines.append(f"{row:20}" + "".join(f"{value:>10}" for value in (*values, sum(values))))
+    return "\n".join(lines)
+
+
+def _canonical(raw: DatasetDict, source: str, seed: int) -> DatasetDict:
+    splits: dict[str, Dataset] = {}
+    for name, part in raw.items():
+        where = source if len(raw) == 1 else f"{source}, split {name}"
+        part = part.rename_columns({column: column.strip() for column in part.column_names})  # icml_face_data.csv
+        part = part.add_column("_row", list(range(len(part))))  # where a row stood in its file, for messages
+        for usage, rows in _by_usage(part, name, where):
+            split = split_name(usage, where)
+            if split in splits:
+                raise UserError(f"{source}: more than one part is called {split} ({', '.join(raw)}).")
+            splits[split] = _with_label(_with_image(rows, where), where)
+    if "train" not in splits:
+        raise UserError(f"{source}: no training split; found {', '.join(raw)}.")
+    for name, split in splits.items():
+        if not len(split):
+            raise UserError(f"{source}: the {name} split is empty.")
+    if "validation" not in splits:
+        splits["train"], splits["validation"] = _cut_validation(splits["train"], source, seed)
+    return DatasetDict({name: splits[name] for name in SPLITS if name in splits})
+
+
+def _by_usage(part: Dataset, name: str, where: str) -> Iterable[tuple[str, Dataset]]:
+    """fer2013.csv holds all three splits in one table; its column Usage tells them apart."""
+    if "Usage" not in part.column_names:
+        return [(name, part)]
+    usage = np.array(part["Usage"], dtype=object)
+    missing = np.flatnonzero(usage == None)  # noqa: E711 (elementwise)
+    if len(missing):
+        raise UserError(f"{where}, row {missing[0]}: Usage is empty. Is the file complete?")
+    return [(str(value), part.select(np.flatnonzero(usage == value))) for value in dict.fromkeys(usage)]
+
+
+def _with_image(part: Dataset, where: str) -> Dataset:
+    column = next((name for name, kind in part.features.items() if isinstance(kind, datasets.Image)), None)
+    if column is None and "pixels" in part.column_names:
+        encoded = [
+            {"bytes": png(_parse_pixels(text, f"{where}, row {row}")), "path": None}
+            for row, text in zip(part["_row"], part["pixels"], strict=True)
+        ]
+        return part.remove_columns("pixels").add_column("image", encoded, feature=datasets.Image())
+    if column is None and "image" in part.column_names:
+        column = "image"
+    if column is None:
+        raise UserError(f"{where}: no column of images (image) or pixels; found {', '.join(part.column_names)}.")
+    try:
+        part = part.cast_column(column, datasets.Image(decode=False))
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{where}: column {column!r} does not hold images ({part.features[column]}).") from error
+    return part if column == "image" else part.rename_column(column, "image")
+
+
+def _parse_pixels(text: str | None, where: str) -> np.ndarray:
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # it stops at what is no number
+        values = np.fromstring(str(text or ""), dtype=np.int64, sep=" ")
+    if values.size != 48 * 48:
+        raise UserError(f"{where}: {values.size} pixels, expected 2304 (48x48) numbers. Is the file complete?")
+    if values.min() < 0 or values.max() > 255:
+        raise UserError(f"{where}: a pixel is outside 0..255.")
+    return values.astype(np.uint8).reshape(48, 48)
+
+
+def _with_label(part: Dataset, where: str) -> Dataset:
+    column = next((name for name in LABEL_COLUMNS if name in part.column_names), None)
+    if column is None:
+        raise UserError(
+            f"{where}: no column of labels ({', '.join(LABEL_COLUMNS)}); found {', '.join(part.column_names)}."
+        )
+    feature, values = part.features[column], list(part[column])
+    if isinstance(feature, ClassLabel):
+        values = [feature.names[value] if value is not None and value >= 0 else None for value in values]
+    labels = []
+    known: dict[object, int] = {}  # each distinct value is mapped once
+    for row, value in zip(part["_row"], values, strict=True):
+        if value not in known:
+            known[value] = _label(value, f"{where}, row {row}")
+        labels.append(known[value])
+    part = part.select_columns(["image"])
+    return part.add_column("label", labels, feature=ClassLabel(names=list(EMOTIONS)))
+
+
+def _label(value: object, where: str) -> int:
+    """By name where there is a name, otherwise by fer2013.csv's number."""
+    if isinstance(value, str) and not value.strip().isdigit():
+        try:
+            return EMOTIONS.index(canonical_name(value))
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+    if value is None or value != value or int(value) != float(value) or not 0 <= int(value) < len(EMOTIONS):
+        raise UserError(f"{where}: the label is {value!r}, expected a number 0..6 or an emotion's name.")
+    return int(value)
+
+
+def _cut_validation(train: Dataset, source: str, seed: int) -> tuple[Dataset, Dataset]:
+    try:
+        parts = train.train_test_split(test_size=VALIDATION_SHARE, stratify_by_column="label", seed=seed)
+    except ValueError as error:
+        raise UserError(f"{source}: no validation split, and none can be cut from train: {error}") from error
+    logger.warning(
+        "%s has no validation split: %d of its %d training images (stratified, seed %d) are validation now.",
+        source, len(parts["test"]), len(train), seed,
+    )  # fmt: skip
+    return parts["train"], parts["test"]

@@ -1,0 +1,44 @@
+"""Files that are written whole or not at all."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from fer_hub.errors import UserError
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Calls `write` on a temporary neighbour of `path`, syncs it and renames it into place.
+
+    A crash at any moment leaves the old file or the new one.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written; what stood at `path` still stands.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk so
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        raise UserError(
+            f"cannot write {path}: {reason}. What was there is untouched. Free space or mend the folder; "
+            "a training then goes on with --resume_from_checkpoint last."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_atomically` for a string."""
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def write_json(path: Path, value: object) -> None:
+    """`write_atomically` for JSON. NaN is refused: no other language reads it."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

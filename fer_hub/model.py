@@ -1,0 +1,282 @@
+"""`FERModel`: a timm network, its label names and its preprocessing; what everybody loads and saves.
+
+A model folder is `config.json` (timm's keys at top level) and `model.safetensors` (bare timm keys), beside records that
+a training adds. Stock timm architectures are saved with three input channels, so that loaders which hand over RGB
+(timm, transformers) see the gray model exactly: each channel's weights are the gray weights times its share of luma.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import timm
+import torch
+from huggingface_hub import hf_hub_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import fer_hub.paper_cnn  # noqa: F401 (registers fer_paper_cnn with timm)
+from fer_hub.errors import UserError
+from fer_hub.files import write_atomically, write_json
+from fer_hub.images import SIZE
+from fer_hub.labels import EMOTIONS
+
+OWN_PREFIX = "fer_"  # architectures of this project are registered under it and stay gray
+LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601, as PIL converts to L
+SHIPPED = Path(__file__).parent / "weights"
+
+
+class FERModel(nn.Module):
+    """A facial expression classifier over 48x48 gray images.
+
+    Args:
+        architecture: `fer_paper_cnn` or any timm name.
+        label_names: the classes, in the order of the logits.
+        mean: of the pixels in 0..1, subtracted from them.
+        std: of the pixels in 0..1, divides them.
+        in_chans: channels of the network; gray images are repeated for more than one.
+        model_args: further arguments of the architecture; saved with the model.
+        drop_rate: dropout in training; not saved.
+        pretrained: start from timm's weights (fetched from the Hub); for one channel timm sums the first layer over
+            the colours, which equals repeating the gray image on three channels.
+
+    Raises:
+        UserError: an unknown architecture, one that does not take 48x48 images, or weights that cannot be fetched.
+    """
+
+    def __init__(
+        self,
+        architecture: str = "fer_paper_cnn",
+        label_names: Sequence[str] = EMOTIONS,
+        mean: float = 0.0,
+        std: float = 1.0,
+        in_chans: int = 1,
+        model_args: Mapping | None = None,
+        drop_rate: float = 0.0,
+        pretrained: bool = False,
+    ):
+        super().__init__()
+        self.architecture = architecture
+        self.label_names = tuple(label_names)
+        self.mean, self.std = mean, std
+        self.in_chans = in_chans
+        self.model_args = dict(model_args or {})
+        self.network = self._create_network(drop_rate, pretrained)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of gray images.
+
+        Args:
+            images: uint8 (B, 48, 48), 0-255.
+
+        Returns:
+            float (B, C), in the order of `label_names`.
+        """
+        x = images.unsqueeze(1).to(torch.float32).div_(255)
+        if (self.mean, self.std) != (0.0, 1.0):
+            x = x.sub_(self.mean).div_(self.std)
+        return self.network(x.expand(-1, self.in_chans, -1, -1))
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters that a training changes."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def config(self) -> dict:
+        """What config.json holds; the network is described as it is saved."""
+        channels = 1 if self.architecture.startswith(OWN_PREFIX) else 3
+        stock = self.network.pretrained_cfg
+        return {
+            "architecture": self.architecture,
+            "num_classes": len(self.label_names),
+            "num_features": self.network.num_features,
+            "label_names": list(self.label_names),
+            "model_args": self.model_args,
+            "pretrained_cfg": {
+                "input_size": [channels, SIZE, SIZE],
+                "fixed_input_size": stock["fixed_input_size"],
+                "interpolation": "bicubic",
+                "crop_pct": 1.0,
+                "crop_mode": "squash",
+                "mean": [self.mean] * channels,
+                "std": [self.std] * channels,
+                "num_classes": len(self.label_names),
+                "pool_size": None,
+                "first_conv": stock["first_conv"],
+                "classifier": stock["classifier"],
+            },
+            "temperature": None,
+        }
+
+    def saved_state_dict(self) -> dict[str, torch.Tensor]:
+        """The network's weights as model.safetensors holds them: bare timm keys, stock architectures in RGB."""
+        state = {key: tensor.detach().cpu().contiguous() for key, tensor in self.network.state_dict().items()}
+        if self.in_chans == 1 and not self.architecture.startswith(OWN_PREFIX):
+            for key in self._first_conv_keys():
+                state[key] = state[key] * LUMA.view(1, 3, 1, 1)
+        return state
+
+    def load_saved_state_dict(self, state: Mapping[str, torch.Tensor], where: str) -> None:
+        """Loads weights as `saved_state_dict` gives them; every key must be there, and no other.
+
+        Raises:
+            UserError: a missing, unknown or wrongly shaped tensor; the message names it.
+        """
+        state = dict(state)
+        if self.in_chans == 1 and not self.architecture.startswith(OWN_PREFIX):
+            for key in self._first_conv_keys():
+                if key in state:
+                    state[key] = state[key].sum(1, keepdim=True)
+        own = self.network.state_dict()
+        faults = [f"{key} is missing" for key in own if key not in state]
+        faults += [f"{key} is unknown" for key in state if key not in own]
+        faults += [
+            f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+            for key in own
+            if key in state and state[key].shape != own[key].shape
+        ]
+        if faults:
+            raise UserError(f"{where} does not fit {self.architecture}: {'; '.join(faults[:5])}.")
+        self.network.load_state_dict(state)
+
+    def replace_head(self, label_names: Sequence[str]) -> None:
+        """Puts a freshly initialized last layer for other classes in place."""
+        self.label_names = tuple(label_names)
+        self.network.reset_classifier(len(self.label_names))
+
+    def save_config(self, folder: str | Path) -> None:
+        """Writes config.json, creating the folder where needed."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", self.config)
+
+    def save_weights(self, folder: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+        """Replaces model.safetensors in one step: a reader sees the old file or the new one.
+
+        Args:
+            folder: an existing folder.
+            metadata: strings for the file's header, beside `format: pt`.
+        """
+        header = {"format": "pt", **(metadata or {})}
+        state = self.saved_state_dict()
+        write_atomically(Path(folder) / "model.safetensors", lambda temporary: save_file(state, temporary, header))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes a folder that `from_pretrained` and timm's `local-dir:` open."""
+        self.save_config(folder)
+        self.save_weights(folder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        in_chans: int | None = None,
+        drop_rate: float = 0.0,
+    ) -> "FERModel":
+        """Opens a model.
+
+        Args:
+            name: a shipped name, an existing folder or a Hub id (`user/name`), tried in this order.
+            revision: branch, tag or commit of a Hub id.
+            token: for private repositories; default: the stored login.
+            cache_dir: of downloads; default: huggingface_hub's.
+            local_files_only: do not ask the network.
+            in_chans: 1 folds a three-channel network to gray, for training; default: as saved.
+            drop_rate: dropout, for training.
+
+        Returns:
+            The model in eval mode, float32.
+
+        Raises:
+            UserError: nothing is there, or it is not a complete model; the message names what is missing.
+        """
+        config_file, weights_file = _locate(str(name), revision, token, cache_dir, local_files_only)
+        try:
+            config = json.loads(config_file.read_text())
+            args, cfg = dict(config["model_args"]), config["pretrained_cfg"]
+            architecture, label_names = config["architecture"], config["label_names"]
+            saved_chans, mean, std = cfg["input_size"][0], cfg["mean"][0], cfg["std"][0]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError(f"{name}: config.json is not that of a FER Hub model ({error!r}).") from error
+        model = cls(architecture, label_names, mean, std, in_chans or saved_chans, args, drop_rate)
+        try:
+            state = load_file(weights_file)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{name}: model.safetensors is not readable: {error}. Fetch it again.") from error
+        model.load_saved_state_dict(state, f"{name}: model.safetensors")
+        return model.eval()
+
+    def _first_conv_keys(self) -> list[str]:
+        first = self.network.pretrained_cfg["first_conv"]
+        return [f"{name}.weight" for name in ([first] if isinstance(first, str) else first)]
+
+    def _create_network(self, drop_rate: float, pretrained: bool) -> nn.Module:
+        name = self.architecture
+        if not timm.is_model(name):
+            close = difflib.get_close_matches(name, timm.list_models(), 3)
+            hint = f"Did you mean {', '.join(close)}? " if close else ""
+            raise UserError(
+                f"unknown architecture {name!r}. {hint}All names: python -c 'import timm; print(timm.list_models())'"
+            )
+        stock = timm.get_pretrained_cfg(name)
+        if not stock.first_conv:
+            raise UserError(f"{name} does not name its first layer, so it cannot be made gray; choose another.")
+        if stock.fixed_input_size and not name.startswith(OWN_PREFIX):
+            self.model_args.setdefault("img_size", SIZE)
+        try:
+            network = timm.create_model(
+                name,
+                pretrained=pretrained,
+                num_classes=len(self.label_names),
+                in_chans=self.in_chans,
+                drop_rate=drop_rate,
+                **self.model_args,
+            )
+        except (TypeError, AssertionError) as error:
+            raise UserError(f"{name} cannot be built for {SIZE}x{SIZE} images: {error}. Choose another.") from error
+        except Exception as error:
+            if not pretrained:
+                raise
+            reason = str(error).strip().split("\n")[0]
+            raise UserError(
+                f"the pretrained weights of {name} cannot be fetched: {reason}\n"
+                "  without them:          leave out --pretrained\n"
+                "  from a folder of ours: --init_from PATH/TO/best"
+            ) from error
+        try:
+            with torch.inference_mode():
+                network.eval()(torch.zeros(1, self.in_chans, SIZE, SIZE))
+        except Exception as error:  # each architecture fails in its own way
+            raise UserError(f"{name} does not take {SIZE}x{SIZE} images: {error}. Choose another.") from error
+        return network.train()
+
+
+def _locate(name: str, revision, token, cache_dir, local_files_only) -> tuple[Path, Path]:
+    """config.json and model.safetensors of a shipped name, a folder or a Hub id."""
+    files = ("config.json", "model.safetensors")
+    shipped = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()) if SHIPPED.is_dir() else []
+    folder = SHIPPED / name if name in shipped else Path(name).expanduser()
+    if folder.is_dir():
+        for file in files:
+            if not (folder / file).is_file():
+                raise UserError(f"{folder} is not a model folder: {file} is missing. A training writes one as best/.")
+        return folder / files[0], folder / files[1]
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        known = f" Shipped models: {', '.join(shipped)}." if shipped else ""
+        raise UserError(f"no model at {name}: neither an existing folder nor a Hub id (user/name).{known}")
+    options = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    try:
+        config, weights = (Path(hf_hub_download(name, file, **options)) for file in files)
+        return config, weights
+    except Exception as error:  # network, authentication, missing repo or file raise unrelated types
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"cannot load {name} from the Hub: {reason} Give a folder, or check name and network."
+        ) from error

@@ -1,0 +1,129 @@
+"""A split as one uint8 tensor: decoded once, cached, then indexed.
+
+FER2013 is 28,709 x 2,304 bytes = 66 MB as pixels: batches are index operations, and no worker decodes anything twice.
+"""
+
+import hashlib
+import io
+import logging
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from sklearn.model_selection import train_test_split
+
+from fer_hub.errors import UserError
+from fer_hub.images import to_gray_square
+
+logger = logging.getLogger(__name__)
+
+# Part of the cache key: raise it when the same bytes decode to other pixels (resize filter, luma weights).
+DECODER_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A decoded split.
+
+    Attributes:
+        images: uint8 (N, 48, 48), 0-255.
+        labels: int64 (N,), index into the data set's label names.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: torch.Tensor) -> "Pixels":
+        """The rows that an index or bool tensor selects."""
+        return Pixels(self.images[rows], self.labels[rows])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (first 16 hex digits) of pixels and labels: equal for equal data, whatever file it came from."""
+        digest = hashlib.sha256(self.images.numpy().tobytes())
+        digest.update(self.labels.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def blank(self) -> torch.Tensor:
+        """Marks images whose 2,304 pixels are all equal: bool (N,)."""
+        flat = self.images.flatten(1)
+        return flat.amax(1) == flat.amin(1)
+
+
+def stratified_sample(pixels: Pixels, count: int, seed: int) -> Pixels:
+    """`count` images with the classes in the split's proportions, in the split's order; all if it has no more.
+
+    Raises:
+        UserError: `count` is smaller than the number of classes.
+    """
+    if count >= len(pixels):
+        return pixels
+    try:
+        rows, _ = train_test_split(np.arange(len(pixels)), train_size=count, stratify=pixels.labels, random_state=seed)
+    except ValueError as error:
+        raise UserError(f"a stratified sample of {count} images cannot be drawn: {error}") from error
+    return pixels[torch.from_numpy(np.sort(rows))]
+
+
+def decode(split: datasets.Dataset, where: str) -> Pixels:
+    """Decodes a canonical split, or reads it from the cache (beside the `datasets` cache, so `HF_HOME` moves it).
+
+    Args:
+        split: columns `image` (datasets.Image) and `label`.
+        where: what error messages call it, e.g. `"data/fer2013, split train"`.
+
+    Raises:
+        UserError: an image cannot be decoded; the message names the row and the file.
+    """
+    table = split.cast_column("image", datasets.Image(decode=False)).with_format("arrow")[:]
+    encoded, paths = (table.column("image").combine_chunks().field(name).to_pylist() for name in ("bytes", "path"))
+    encoded = [data if data is not None else _read(path, where) for data, path in zip(encoded, paths, strict=True)]
+    labels = torch.from_numpy(table.column("label").to_numpy().astype(np.int64))
+
+    digest = hashlib.sha256(DECODER_VERSION.encode())
+    for data in encoded:
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    cached = Path(datasets.config.HF_DATASETS_CACHE) / "fer_hub_pixels" / f"{digest.hexdigest()}.safetensors"
+    if cached.exists():
+        return Pixels(load_file(cached)["images"], labels)
+
+    images = torch.empty(len(encoded), 48, 48, dtype=torch.uint8)
+    for row, data in enumerate(encoded):
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                images[row] = torch.from_numpy(to_gray_square(image).copy())
+        except Exception as error:  # PIL raises a dozen types for broken files (also SyntaxError, struct.error)
+            name = f" ({paths[row]})" if paths[row] else ""
+            raise UserError(
+                f"{where}, row {row}{name}: not a readable image: {error}. Remove or replace it."
+            ) from error
+    _store(images, cached)
+    return Pixels(images, labels)
+
+
+def _read(path: str, where: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{where}: cannot read the image file {path}: {error.strerror}.") from error
+
+
+def _store(images: torch.Tensor, cached: Path) -> None:
+    temporary = cached.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"images": images}, temporary)
+        os.replace(temporary, cached)
+    except OSError as error:  # only speed is lost: the pixels are in memory
+        temporary.unlink(missing_ok=True)
+        logger.warning("Decoded images are not cached (%s): the next run decodes them again.", error)

@@ -1,0 +1,71 @@
+"""Whether a run goes on, from which state, and that it is still the same run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fer_hub import checkpoint
+from fer_hub.errors import UserError
+from fer_hub.recipes import TrainConfig
+
+# What may change when a run is resumed: where it stands, how long it is, and how the machine works on it.
+FREE = {
+    "output_dir",
+    "dataset_name",
+    "dataset_revision",
+    "num_train_epochs",
+    "max_train_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "mixed_precision",
+    "num_threads",
+    "checkpointing_steps",
+    "resume_from_checkpoint",
+    "with_tracking",
+    "report_to",
+}
+
+
+def state_to_resume(config: TrainConfig, output: Path, say: Callable[[str], None]) -> dict | None:
+    """The state that the run starts from; None where it starts anew.
+
+    Raises:
+        UserError: the folder holds a run and nobody asked to resume it, or the state cannot be read.
+    """
+    asked = config.resume_from_checkpoint
+    if asked is None:
+        if (output / "checkpoints").exists() or (output / "best" / "model.safetensors").exists():
+            raise UserError(
+                f"{output} already holds a run, and it is not overwritten. "
+                "Go on with it: --resume_from_checkpoint last; or choose another --output_dir."
+            )
+        return None
+    if asked != "last":
+        return checkpoint.load_state(Path(asked))
+    state = checkpoint.load_last_state(output / "checkpoints")
+    if state:
+        say(f"Resuming {output} after step {state['step']}.")
+    else:
+        say(f"{output} has no checkpoint: starting at step 0.")
+    return state
+
+
+def require_same_run(before: dict, now: dict, output: Path) -> None:
+    """Compares the records of a run before and after it was stopped; it may grow longer, all else must be the same.
+
+    Raises:
+        UserError: other data or hyperparameters, which would make it neither run; the message names them.
+    """
+    changed = [
+        f"--{key} was {before['config'].get(key)}, is {value}"
+        for key, value in now["config"].items()
+        if key not in FREE and before["config"].get(key) != value
+    ]
+    if before["global_batch_size"] != now["global_batch_size"]:
+        changed.append(f"the global batch was {before['global_batch_size']}, is {now['global_batch_size']}")
+    if before["data"]["fingerprints"] != now["data"]["fingerprints"]:
+        changed.append("the data set is another one")
+    if changed:
+        raise UserError(
+            f"{output} cannot be resumed so: {'; '.join(changed)}. "
+            f"Resume with the command in {output}/train_config.json, or start anew in another --output_dir."
+        )

@@ -1,0 +1,169 @@
+"""What a run says and leaves: its record, its lines on the screen, its results and figures."""
+
+import csv
+import io
+import platform
+import shutil
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from fer_hub import __version__, hardware, plots
+from fer_hub.files import write_json
+from fer_hub.model import FERModel
+from fer_hub.recipes import TrainConfig
+from fer_hub.splits import Splits
+
+PACKAGES = ("torch", "timm", "accelerate", "datasets", "numpy")
+
+
+def create(
+    config: TrainConfig,
+    command: str,
+    model: FERModel,
+    splits: Splits,
+    device: torch.device,
+    processes: int,
+    batch_size: int,
+    threads: int,
+    precision: str,
+) -> dict:
+    """Everything that repeats the run, as train_config.json holds it; paths stand as typed, no host or user name."""
+    present = splits.present()
+    return {
+        "config": asdict(config),
+        "command": command,
+        "architecture": model.architecture,
+        "num_parameters": model.num_parameters,
+        "global_batch_size": batch_size,
+        "environment": {
+            "device": device.type,
+            "hardware": hardware.describe(device),
+            "processes": processes,
+            "num_threads": threads,
+            "mixed_precision": precision,
+            "python": platform.python_version(),
+            "versions": {"fer_hub": __version__, **{name: version(name) for name in PACKAGES}},
+        },
+        "data": {
+            "dataset_name": config.dataset_name,
+            "synthetic": config.dataset_name == "synthetic",
+            "images": {name: len(pixels) for name, pixels in present.items()},
+            "fingerprints": {name: pixels.fingerprint for name, pixels in present.items()},
+            "duplicates": splits.counts,
+        },
+    }
+
+
+def banner(record: dict, splits: Splits, per_device: int, steps_per_epoch: int, total_steps: int) -> str:
+    """The lines before the first epoch."""
+    config, where, data = record["config"], record["environment"], record["data"]
+    images = ", ".join(f"{count:,} {name}" for name, count in data["images"].items())
+    counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in data["duplicates"].items())
+    accumulation = config["gradient_accumulation_steps"]
+    note = " (drawn faces: the results say nothing about FER2013)" if data["synthetic"] else ""
+    start = f", from {config['init_from']}" if config["init_from"] else ", pretrained" if config["pretrained"] else ""
+    return "\n".join(
+        (
+            f"FER Hub {__version__}, recipe {config['recipe']}, seed {config['seed']} -> {config['output_dir']}",
+            f"  data    {data['dataset_name']}{note}: {images}",
+            f"          {counts}",
+            f"  model   {record['architecture']}, {record['num_parameters']:,} parameters{start}",
+            f"  steps   {total_steps:,} ({steps_per_epoch:,} an epoch), batch {record['global_batch_size']} = "
+            f"{per_device} x {where['processes']} processes x {accumulation} accumulation",
+            f"  Adagrad learning rate {config['learning_rate']} ({config['lr_scheduler_type']}), "
+            f"initial accumulator {config['initial_accumulator_value']}, weight decay {config['weight_decay']}, "
+            f"dropout {config['drop_rate']}",
+            f"  device  {where['device']} ({where['hardware']}), {where['num_threads']} threads, "
+            f"precision {'fp32' if where['mixed_precision'] == 'no' else where['mixed_precision']}",
+        )
+    )
+
+
+def epoch_line(row: dict, config: TrainConfig, is_best: bool) -> str:
+    """The line of an epoch, from its row of history.csv."""
+    return (
+        f"epoch {row['epoch']:>3}/{config.num_train_epochs}  "
+        f"train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.4f}  "
+        f"validation loss {row['eval_loss']:.4f} acc {row['eval_accuracy']:.4f}{'  best' if is_best else ''}"
+    )
+
+
+def csv_text(history: list[dict]) -> str:
+    """history.csv: a row an epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, history[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
+
+
+def summarize(record: dict, results: dict, progress: dict) -> dict:
+    """What all_results.json holds, flat: `eval_*` is validation, `test_*` test, both of the best checkpoint."""
+    summary = {
+        "dataset_name": record["data"]["dataset_name"],
+        "synthetic": record["data"]["synthetic"],
+        "recipe": record["config"]["recipe"],
+        "seed": record["config"]["seed"],
+        "num_parameters": record["num_parameters"],
+        "best_epoch": progress["best"]["epoch"],
+        "total_steps": progress["step"],
+    }
+    for prefix, split in (("eval", "validation"), ("test", "test")):
+        if split not in results:
+            continue
+        for key, value in results[split].items():
+            if key == "dedup":
+                summary |= {f"{prefix}_dedup_{inner}": number for inner, number in value.items()}
+            else:
+                summary[f"{prefix}_{key}"] = value
+    summary["train_seconds"] = progress["seconds"]
+    summary["train_images_per_second"] = progress["images"] / progress["seconds"]
+    summary["peak_memory_bytes"] = hardware.peak_memory_bytes()
+    return summary
+
+
+def write_results(output: Path, record: dict, results: dict, summary: dict, history: list[dict]) -> None:
+    """Writes the figures and best/results.json; all_results.json comes last, as the sign of a finished run."""
+    figures = output / "figures"
+    figures.mkdir(exist_ok=True)
+    title = f"{record['architecture']} on {record['data']['dataset_name']}"
+    plots.plot_curves(history, title, figures / "curves.png")
+    for split, numbers in results.items():
+        plots.plot_confusion_matrix(numbers, f"{title}, {split}", figures / f"confusion_matrix_{split}.png")
+    shutil.copytree(figures, output / "best" / "figures", dirs_exist_ok=True)
+    write_json(output / "best" / "results.json", {"schema_version": 1, **_as_published(summary), **results})
+    write_json(output / "all_results.json", summary)
+
+
+def closing_lines(summary: dict, output: Path) -> str:
+    """What is printed at the end."""
+    lines = [f"Best epoch {summary['best_epoch']}, by validation loss."]
+    note = " (drawn faces, not FER2013)" if summary["synthetic"] else ""
+    for prefix, name in (("eval", "validation"), ("test", "test")):
+        if f"{prefix}_accuracy" in summary:
+            low, high = summary[f"{prefix}_interval"]
+            lines.append(
+                f"  {summary['dataset_name']} {name}{note}: accuracy {summary[f'{prefix}_accuracy']:.4f} "
+                f"(95 % {low:.4f}-{high:.4f}), macro-F1 {summary[f'{prefix}_macro_f1']:.4f}, "
+                f"loss {summary[f'{prefix}_loss']:.4f}, n {summary[f'{prefix}_n']:,}"
+            )
+    if "test_dedup_accuracy" in summary:
+        low, high = summary["test_dedup_interval"]
+        lines.append(
+            f"  test without images that are also in train: accuracy {summary['test_dedup_accuracy']:.4f} "
+            f"(95 % {low:.4f}-{high:.4f}), n {summary['test_dedup_n']:,}"
+        )
+    lines.append(
+        f"  trained in {summary['train_seconds']:.0f} s, {summary['train_images_per_second']:,.0f} images/s; "
+        f"peak memory {summary['peak_memory_bytes'] / 1e9:.2f} GB"
+    )
+    lines.append(f"Saved: {output}/best (the model), {output}/all_results.json, {output}/figures")
+    return "\n".join(lines)
+
+
+def _as_published(summary: dict) -> dict:
+    keys = ("dataset_name", "synthetic", "recipe", "seed", "best_epoch", "train_seconds", "train_images_per_second")
+    return {key: summary[key] for key in keys}

@@ -1,0 +1,139 @@
+"""Opens each kind of source as raw `datasets` tables; `dataset.py` gives them their one form."""
+
+import io
+import re
+from pathlib import Path
+
+import datasets
+import numpy as np
+from datasets import ClassLabel, Dataset, DatasetDict
+from PIL import Image
+
+from fer_hub import synthetic
+from fer_hub.errors import UserError
+from fer_hub.labels import EMOTIONS, label_of
+
+SPLITS = ("train", "validation", "test")
+# Keys are compared without case, digits and punctuation. PublicTest and PrivateTest are the names of the 2013 contest.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "publictest": "validation",
+    "test": "test",
+    "privatetest": "test",
+}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+
+
+def open_synthetic() -> DatasetDict:
+    """The drawn faces, the same at every call."""
+    splits = {}
+    for name in SPLITS:
+        images, labels = synthetic.draw_split(name)
+        encoded = [{"bytes": png(image), "path": None} for image in images]
+        splits[name] = Dataset.from_dict({"image": encoded, "label": labels}, features=features())
+    return DatasetDict(splits)
+
+
+def open_hub(source: str, revision: str | None) -> DatasetDict:
+    """A data set of the Hub, from the network or its cache; raises UserError with two ways to go on without."""
+    try:
+        return datasets.load_dataset(source, revision=revision)
+    except Exception as error:  # network, authentication, missing repo and broken files raise unrelated types
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"cannot load {source} from the Hub: {reason}\n"
+            "  with a local copy:  --dataset_name PATH/TO/fer2013 (parquet or image folders) or PATH/TO/fer2013.csv\n"
+            "  with nothing:       --dataset_name synthetic"
+        ) from error
+
+
+def open_csv(path: Path) -> DatasetDict:
+    """One table with fer2013.csv's columns; its column Usage is read by `dataset`."""
+    if path.suffix != ".csv":
+        raise UserError(f"{path} is not a data set: give fer2013.csv, or the folder that holds the parquet files.")
+    return _load_files("csv", {"train": [str(path)]}, path)
+
+
+def open_parquet(path: Path) -> DatasetDict:
+    """A folder of parquet files whose names, or whose folders' names, begin with a split's name."""
+    files: dict[str, list[str]] = {}
+    for file in sorted(path.rglob("*.parquet")):
+        # train-00000-of-00001.parquet, or train/0000.parquet as in the Hub's converted branch
+        word = re.match(r"[A-Za-z]*", file.name)[0] or file.parent.name
+        files.setdefault(split_name(word, file), []).append(str(file))
+    return _load_files("parquet", files, path)
+
+
+def _load_files(kind: str, files: dict[str, list[str]], path: Path) -> DatasetDict:
+    try:
+        return datasets.load_dataset(kind, data_files=files)
+    except Exception as error:
+        cause = error.__cause__ or error
+        reason = str(cause).strip().split("\n")[0] or type(cause).__name__
+        raise UserError(f"{path}: cannot be read as {kind}: {reason}. Is the download complete?") from error
+
+
+def open_image_folders(path: Path) -> DatasetDict:
+    """`SPLIT/EMOTION/*.jpg`, or `EMOTION/*.jpg`, which is all train."""
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(".")]
+    if not folders:
+        raise UserError(f"{path}: holds neither parquet files nor folders of images (train/<emotion>/*.jpg).")
+    if not any(_split_key(folder.name) in SPLIT_NAMES for folder in folders):
+        return DatasetDict(train=_image_folder_split(folders))  # <emotion>/*.jpg: everything is train
+    splits: dict[str, Dataset] = {}
+    for folder in folders:
+        classes = [child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith(".")]
+        name = split_name(folder.name, folder)
+        if name in splits:
+            raise UserError(f"{path}: two folders are the {name} split; keep one of them.")
+        splits[name] = _image_folder_split(classes)
+    # Kaggle's copy keeps both contest sets in test/, told apart by the file names.
+    names = splits["test"]["name"] if "test" in splits else []
+    if "validation" not in splits and names and all(n.startswith(("PublicTest_", "PrivateTest_")) for n in names):
+        public = [row for row, name in enumerate(names) if name.startswith("PublicTest_")]
+        private = [row for row, name in enumerate(names) if name.startswith("PrivateTest_")]
+        splits["validation"], splits["test"] = splits["test"].select(public), splits["test"].select(private)
+    return DatasetDict(splits)
+
+
+def _image_folder_split(classes: list[Path]) -> Dataset:
+    columns: dict[str, list] = {"image": [], "label": [], "name": []}
+    for folder in classes:
+        try:
+            label = label_of(folder.name)
+        except UserError as error:
+            raise UserError(f"{folder}: {error}") from error
+        for file in sorted(folder.iterdir()):
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
+                columns["image"].append({"bytes": file.read_bytes(), "path": str(file)})
+                columns["label"].append(label)
+                columns["name"].append(file.name)
+    return Dataset.from_dict(columns, features=features() | {"name": datasets.Value("string")})
+
+
+def _split_key(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def split_name(name: str, where: object) -> str:
+    """Maps a source's name of a split to train, validation or test; raises UserError for an unknown one."""
+    if _split_key(name) not in SPLIT_NAMES:
+        raise UserError(f"{where}: unknown split {name!r}. Known: {', '.join(SPLIT_NAMES)}.")
+    return SPLIT_NAMES[_split_key(name)]
+
+
+def features() -> datasets.Features:
+    """The canonical columns: `image`, encoded, and `label`."""
+    return datasets.Features({"image": datasets.Image(), "label": ClassLabel(names=list(EMOTIONS))})
+
+
+def png(image: np.ndarray) -> bytes:
+    """Encodes gray pixels, uint8 (H, W), losslessly."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png", compress_level=1)
+    return buffer.getvalue()

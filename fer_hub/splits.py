@@ -1,0 +1,78 @@
+"""The splits that a training uses, as tensors: loaded, checked aloud, cleaned and sampled as the run asks."""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+
+from fer_hub import dataset, duplicates
+from fer_hub.pixels import Pixels, decode, stratified_sample
+from fer_hub.recipes import TrainConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a run trains on, selects on and reports on.
+
+    Attributes:
+        train: after `--drop_leaked_train` and `--max_train_samples`.
+        validation: after `--max_eval_samples`.
+        test: likewise; None where the source has none or the run must not see it.
+        test_leaked: bool (N,), the test images that are also in the source's train split.
+        counts: of copies and blank images in the splits above, before any was removed (`duplicates.report`).
+    """
+
+    train: Pixels
+    validation: Pixels
+    test: Pixels | None
+    test_leaked: torch.Tensor | None
+    counts: dict[str, int]
+
+    def present(self) -> dict[str, Pixels]:
+        """The splits that are there, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: pixels for name, pixels in found.items() if pixels is not None}
+
+
+def load_splits(config: TrainConfig) -> Splits:
+    """Loads the run's data set. With `no_test`, nothing that is said or returned depends on the test split, but for the
+    training images that `drop_leaked_train` removes.
+
+    Raises:
+        UserError: as `dataset.load` and `pixels.decode`.
+    """
+    source = config.dataset_name
+    loaded = dataset.load(source, config.dataset_revision, config.seed)
+    pixels = {name: decode(split, f"{source}, split {name}") for name, split in loaded.items()}
+    everything = dict(pixels)
+    if config.no_test:
+        pixels.pop("test", None)
+    elif "test" not in pixels:
+        logger.warning("%s has no test split: there will be no test results.", source)
+
+    shown = {name: loaded[name] for name in pixels}
+    table = dataset.deviation_from_official(shown) if source != "synthetic" else None
+    if table:
+        logger.warning("%s does not have FER2013's official class counts:\n%s", source, table)
+
+    counts = duplicates.report(pixels)
+    train, validation = pixels["train"], pixels["validation"]
+    if config.drop_leaked_train:
+        others = [everything[name] for name in everything if name != "train"]
+        copies = duplicates.also_in(train, others)
+        train = train[~copies]
+        logger.warning(
+            "--drop_leaked_train removed %d training images that also stand in another split.", int(copies.sum())
+        )
+
+    test = pixels.get("test")
+    if config.max_train_samples:
+        train = stratified_sample(train, config.max_train_samples, config.seed)
+    if config.max_eval_samples:
+        validation = stratified_sample(validation, config.max_eval_samples, config.seed)
+        if test is not None:
+            test = stratified_sample(test, config.max_eval_samples, config.seed)
+    leaked = None if test is None else duplicates.also_in(test, [pixels["train"]])
+    return Splits(train, validation, test, leaked, counts)

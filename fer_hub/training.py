@@ -1,0 +1,287 @@
+"""The training loop, read straight down: data, model, epochs, best checkpoint, results.
+
+Order, dropout and (later) augmentation are functions of (seed, epoch, step), never of a loader's state: a run that was
+killed and resumed equals one that was not, bit for bit on a CPU.
+"""
+
+import math
+import os
+import signal
+import time
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from fer_hub import checkpoint, hardware, run_record
+from fer_hub.errors import UserError
+from fer_hub.evaluation import compute_logits, evaluate_model, summarize
+from fer_hub.files import write_json, write_text
+from fer_hub.labels import EMOTIONS
+from fer_hub.model import FERModel
+from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
+from fer_hub.resume import require_same_run, state_to_resume
+from fer_hub.signals import Interrupted, StopSignals
+from fer_hub.splits import load_splits
+
+# Losses stay on the device for this many steps: reading each one would make a GPU wait. A loss that is not finite, and
+# a signal to stop, are noticed this many steps late at most.
+CHECK_EVERY = 10
+
+
+def train(config: TrainConfig, command: str) -> dict | None:
+    """Trains, keeps the best checkpoint by validation loss, and writes what a run leaves in `output_dir`.
+
+    Args:
+        config: the run; with `resume_from_checkpoint` in it, goes on from there.
+        command: as the user typed it, for train_config.json.
+
+    Returns:
+        The summary that all_results.json holds; None where a finished run was asked to resume.
+
+    Raises:
+        UserError: anything that the user can mend, before the first epoch wherever it can be known then.
+        Interrupted: after SIGINT or SIGTERM, with the state saved.
+    """
+    output = Path(config.output_dir)
+    accelerator = Accelerator(
+        mixed_precision="no",  # autocast is ours: training in bf16, every evaluation in float32
+        log_with=config.report_to if config.with_tracking else None,
+        project_config=ProjectConfiguration(project_dir=str(output), logging_dir=str(output / "logs")),
+    )
+    device, processes = accelerator.device, accelerator.num_processes
+    say = print if accelerator.is_main_process else lambda *_: None
+    state = state_to_resume(config, output, say)
+
+    threads, precision = _threads_and_precision(config, state, accelerator)
+    torch.set_num_threads(threads)
+    per_device = per_device_batch_size(config, processes)
+    batch_size = per_device * processes * config.gradient_accumulation_steps
+
+    # --- data ---
+    with accelerator.main_process_first():  # the others read what the first has cached
+        splits = load_splits(config)
+    images, labels = splits.train.images.to(device), splits.train.labels.to(device)
+    # An incomplete last batch is used too, unless it has fewer images than there are processes.
+    steps_per_epoch = len(splits.train) // batch_size + (len(splits.train) % batch_size >= processes)
+    total_steps = config.max_train_steps or config.num_train_epochs * steps_per_epoch
+
+    # --- model ---
+    torch.manual_seed(config.seed)
+    network = _create_model(config, say).to(device, memory_format=torch.channels_last)
+    model = accelerator.prepare_model(network)
+    optimizer = torch.optim.Adagrad(
+        network.parameters(),
+        lr=config.learning_rate,
+        initial_accumulator_value=config.initial_accumulator_value,
+        weight_decay=config.weight_decay,
+        fused=device.type == "cpu" or None,
+    )
+    autocast_dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+    record = run_record.create(config, command, network, splits, device, processes, batch_size, threads, precision)
+    progress = {"step": 0, "totals": [0.0, 0.0], "history": [], "best": None, "seconds": 0.0, "images": 0}
+    if state:
+        require_same_run(state["record"], record, output)
+        record["command"] = state["record"]["command"]
+        progress = {key: state[key] for key in progress}
+        if progress["step"] >= total_steps and (output / "all_results.json").exists():
+            say(f"{output} is finished ({progress['step']} steps), nothing to resume: see {output}/all_results.json")
+            return None
+        if progress["best"] and not (output / "best" / "model.safetensors").exists():
+            raise UserError(f"{output}/best/model.safetensors, the best so far, is gone: start anew in another folder.")
+        network.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state["scaler"])
+
+    def save_state() -> None:
+        if accelerator.is_main_process:
+            parts = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+            checkpoint.save_state(output / "checkpoints", {**parts, **progress, "record": record})
+
+    if accelerator.is_main_process:
+        # best/ and, at a moment of rotation, KEEP + 1 states of weights and as many optimizer sums, in float32
+        checkpoint.require_space(output, 4 * network.num_parameters * (2 + 2 * (checkpoint.KEEP + 1)))
+        network.save_config(output / "best")
+        for folder in (output, output / "best"):
+            write_json(folder / "train_config.json", record)
+    if config.with_tracking:
+        flat = {key: value for key, value in asdict(config).items() if value is not None}
+        accelerator.init_trackers("fer_hub", config=flat)
+    say(run_record.banner(record, splits, per_device, steps_per_epoch, total_steps))
+
+    # --- epochs ---
+    bar = tqdm(total=total_steps, initial=progress["step"], unit="step", leave=False,
+               disable=None if accelerator.is_main_process else True)  # fmt: skip
+    with StopSignals() as stop:
+        while progress["step"] < total_steps:
+            epoch = progress["step"] // steps_per_epoch
+            first, end = epoch * steps_per_epoch, min((epoch + 1) * steps_per_epoch, total_steps)
+            order = epoch_order(len(splits.train), config.seed, epoch).to(device)
+            recent: list[torch.Tensor] = []
+            model.train()
+            started = time.perf_counter()
+            for step in range(progress["step"], end):
+                rate = learning_rate(config, step, total_steps)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                torch.manual_seed(step_seed(config.seed, epoch, step, accelerator.process_index))
+                batch = order[(step - first) * batch_size :][:batch_size]
+                parts = _own_parts(batch, config.gradient_accumulation_steps, accelerator)
+                sums = torch.zeros(2, device=device)  # loss and correct predictions of this process's share
+                for rows in parts:
+                    with nullcontext() if rows is parts[-1] else accelerator.no_sync(model):
+                        with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None):
+                            logits = model(images[rows])
+                        loss = F.cross_entropy(logits.float(), labels[rows], reduction="sum")
+                        # The mean over the whole batch; DDP divides by the processes, which is taken back here.
+                        scaler.scale(loss * (processes / len(batch))).backward()
+                    sums += torch.stack([loss.detach(), (logits.argmax(1) == labels[rows]).sum()])
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad(set_to_none=True)
+
+                recent.append(sums)
+                progress["step"] += 1
+                progress["images"] += len(batch)
+                save_now = config.checkpointing_steps != "epoch" and progress["step"] % config.checkpointing_steps == 0
+                if len(recent) == CHECK_EVERY or save_now or progress["step"] == end:
+                    stopped = _check(recent, progress, stop.received, epoch, first, output, accelerator)
+                    bar.update(progress["step"] - bar.n)
+                    if save_now or stopped:
+                        progress["seconds"] += time.perf_counter() - started
+                        save_state()
+                        started = time.perf_counter()
+                    if stopped:
+                        bar.close()
+                        raise Interrupted(stopped)
+            progress["seconds"] += time.perf_counter() - started
+
+            now = summarize(
+                compute_logits(network, splits.validation.images, accelerator),
+                splits.validation.labels,
+                network.label_names,
+            )
+            if not math.isfinite(now["loss"]):
+                raise _diverged(f"validation loss is {now['loss']}", epoch, end - first, output)
+            seen = min((end - first) * batch_size, len(splits.train))
+            row = {
+                "epoch": epoch + 1,
+                "step": progress["step"],
+                "learning_rate": rate,
+                "train_loss": progress["totals"][0] / seen,
+                "train_accuracy": progress["totals"][1] / seen,
+                "eval_loss": now["loss"],
+                "eval_accuracy": now["accuracy"],
+                "eval_macro_f1": now["macro_f1"],
+            }
+            progress["history"].append(row)
+            progress["totals"] = [0.0, 0.0]
+            is_best = progress["best"] is None or now["loss"] < progress["best"]["loss"]
+            if is_best:
+                progress["best"] = {"epoch": epoch + 1, "loss": now["loss"]}
+            if accelerator.is_main_process:
+                if is_best:
+                    network.save_weights(output / "best", {"epoch": str(epoch + 1), "eval_loss": repr(now["loss"])})
+                write_text(output / "history.csv", run_record.csv_text(progress["history"]))
+            save_state()
+            accelerator.log(row, step=progress["step"])
+            bar.clear()
+            say(run_record.epoch_line(row, config, is_best))
+    bar.close()
+
+    # --- results, of the best checkpoint as everybody will load it ---
+    accelerator.wait_for_everyone()
+    best = FERModel.from_pretrained(output / "best").to(device, memory_format=torch.channels_last)
+    results = {"validation": evaluate_model(best, splits.validation, accelerator)}
+    if splits.test is not None:
+        results["test"] = evaluate_model(best, splits.test, accelerator, splits.test_leaked)
+    summary = run_record.summarize(record, results, progress)
+    if accelerator.is_main_process:
+        run_record.write_results(output, record, results, summary, progress["history"])
+        say(run_record.closing_lines(summary, output))
+    accelerator.end_training()
+    return summary
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order of an epoch's images: int64 (count,), a permutation that depends on seed and epoch alone."""
+    generator = torch.Generator().manual_seed(step_seed(seed, epoch))
+    return torch.randperm(count, generator=generator)
+
+
+def step_seed(*numbers: int) -> int:
+    """One seed from several small numbers, as different as numpy's SeedSequence makes them."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+# --- steps of the loop ---------------------------------------------------------------------------------------------
+
+
+def _own_parts(batch: torch.Tensor, accumulation: int, accelerator: Accelerator) -> tuple[torch.Tensor, ...]:
+    """This process's rows of a batch, in as many non-empty parts as each process has."""
+    own = batch[accelerator.process_index :: accelerator.num_processes]
+    return own.tensor_split(min(accumulation, len(batch) // accelerator.num_processes))
+
+
+def _check(recent, progress, stop_signal, epoch, first, output, accelerator) -> int:
+    """Adds the recent steps to the totals; returns the signal that asks to stop (0: none), agreed by all processes.
+
+    Raises:
+        UserError: a loss is not finite.
+    """
+    asked = torch.tensor([0.0, float(stop_signal > 0)], device=accelerator.device)
+    *sums, (_, stop) = accelerator.reduce(torch.stack([*recent, asked]), "sum").tolist()
+    for index, (loss, correct) in enumerate(sums):
+        if not math.isfinite(loss):
+            step = progress["step"] - len(sums) + index + 1 - first
+            raise _diverged(f"loss is {loss}", epoch, step, output)
+        progress["totals"][0] += loss
+        progress["totals"][1] += correct
+    recent.clear()
+    return (stop_signal or signal.SIGTERM) if stop else 0
+
+
+def _diverged(what: str, epoch: int, step: int, output: Path) -> UserError:
+    return UserError(
+        f"{what} in epoch {epoch + 1}, step {step} of the epoch: training diverged. "
+        f"The last good state is in {output}/checkpoints. Start anew with a lower --learning_rate, "
+        "or with --mixed_precision no."
+    )
+
+
+# --- before the loop -----------------------------------------------------------------------------------------------
+
+
+def _threads_and_precision(config: TrainConfig, state: dict | None, accelerator: Accelerator) -> tuple[int, str]:
+    """The user's word, or what the run started with (a resumed run gives the same bits), or what this machine has."""
+    before = state["record"]["environment"] if state else {}
+    # torchrun and accelerate launch say how many processes share this machine
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
+    threads = hardware.resolve_threads(config.num_threads or before.get("num_threads"), local)
+    precision = hardware.resolve_precision(config.mixed_precision or before.get("mixed_precision"), accelerator.device)
+    return threads, precision
+
+
+def _create_model(config: TrainConfig, say) -> FERModel:
+    if config.init_from is None:
+        return FERModel(
+            config.architecture,
+            EMOTIONS,
+            config.mean,
+            config.std,
+            drop_rate=config.drop_rate,
+            pretrained=config.pretrained,
+        )
+    model = FERModel.from_pretrained(config.init_from, in_chans=1, drop_rate=config.drop_rate)
+    if model.label_names != EMOTIONS:
+        say(f"{config.init_from} knows {', '.join(model.label_names)}: its last layer is replaced by a new one.")
+        model.replace_head(EMOTIONS)
+    return model.train()

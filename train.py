@@ -1,0 +1,160 @@
+"""Trains an emotion classifier: `accelerate launch --quiet train.py --dataset_name PATH`, or `python train.py ...`.
+
+Arguments in, one call out; what happens is in fer_hub/training.py. Exit status: 0 done, 2 a mistake that the message
+explains, 130/143 stopped by Ctrl-C/SIGTERM with the state saved.
+"""
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from dataclasses import fields, replace
+
+from fer_hub.errors import UserError
+from fer_hub.recipes import RECIPES, SCHEDULES, TrainConfig
+
+
+def parse_arguments(arguments: list[str]) -> TrainConfig:
+    """The recipe, with the flags that were given in place of its values.
+
+    Flags are spelled as in the official accelerate and transformers image-classification scripts.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__.split(":")[0] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+        epilog="examples:\n"
+        "  accelerate launch --quiet train.py --dataset_name synthetic\n"
+        "  accelerate launch --quiet train.py --dataset_name data/fer2013 --output_dir runs/paper\n"
+        "  accelerate launch --quiet train.py --output_dir runs/paper --resume_from_checkpoint last",
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--recipe", choices=RECIPES, default="paper", help="named hyperparameters; flags override them")
+    run.add_argument("--output_dir", help="folder of the run (default: runs/RECIPE)")
+    run.add_argument(
+        "--seed", type=_natural, help=f"of weights, order, dropout and samples (default: {TrainConfig.seed})"
+    )
+
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset_name", help=f"Hub id, folder, csv or synthetic (default: {TrainConfig.dataset_name})")
+    data.add_argument("--dataset_revision", help="branch, tag or commit of a Hub id")
+    data.add_argument("--drop_leaked_train", action="store_true", help="remove training images found in other splits")
+    data.add_argument("--max_train_samples", type=_positive, help="train on a seeded, stratified sample")
+    data.add_argument("--max_eval_samples", type=_positive, help="likewise for validation and test")
+    data.add_argument(
+        "--no_test", action="store_true", help="test appears in nothing written or printed (for searches)"
+    )
+
+    model = parser.add_argument_group("model")
+    model.add_argument("--architecture", help=f"any timm name (default: {TrainConfig.architecture})")
+    model.add_argument("--pretrained", action="store_true", help="start from timm's pretrained weights")
+    model.add_argument("--init_from", help="start from a model of FER Hub: folder, Hub id or shipped name")
+
+    optimization = parser.add_argument_group("optimization (defaults: the recipe's)")
+    optimization.add_argument(
+        "--per_device_train_batch_size", type=_positive, help="images per process and forward pass"
+    )
+    optimization.add_argument("--gradient_accumulation_steps", type=_positive, help="forward passes per optimizer step")
+    optimization.add_argument("--learning_rate", type=_positive_number)
+    optimization.add_argument("--initial_accumulator_value", type=_number, help="Adagrad's first sum of squares")
+    optimization.add_argument("--weight_decay", type=_number)
+    optimization.add_argument("--drop_rate", type=_number, help="dropout before the last layer, 0 to 1")
+    optimization.add_argument("--lr_scheduler_type", choices=SCHEDULES)
+    optimization.add_argument("--num_warmup_steps", type=_natural)
+    optimization.add_argument("--num_train_epochs", type=_positive)
+    optimization.add_argument("--max_train_steps", type=_positive, help="overrides --num_train_epochs")
+
+    machine = parser.add_argument_group("machine and record")
+    machine.add_argument(
+        "--mixed_precision", choices=("no", "bf16", "fp16"), help="default: bf16 where the hardware has it"
+    )
+    machine.add_argument(
+        "--num_threads", type=_positive, help="CPU threads of a process (default: its share of the cores)"
+    )
+    machine.add_argument("--checkpointing_steps", type=_steps, help="a number of steps, or epoch (default)")
+    machine.add_argument("--resume_from_checkpoint", help="last, or the path of a file in checkpoints/")
+    machine.add_argument("--with_tracking", action="store_true", help="log to trackers")
+    machine.add_argument("--report_to", help="tensorboard, wandb, ... or all that are installed (default)")
+    machine.add_argument("--push_to_hub", action="store_true", help="not available yet")
+    machine.add_argument("--hub_model_id", help="not available yet")
+
+    given = vars(parser.parse_args(arguments))
+    if "push_to_hub" in given or "hub_model_id" in given:
+        raise UserError(
+            "--push_to_hub and --hub_model_id are not available yet. "
+            "Train without them; then: hf upload user/name OUTPUT_DIR/best"
+        )
+    recipe = RECIPES[given["recipe"]]
+    config = replace(recipe, **{"output_dir": f"runs/{given['recipe']}", **given})
+    if config.init_from and ("architecture" in given or config.pretrained):
+        raise UserError(
+            "--init_from brings its own architecture and weights: leave out --architecture and --pretrained."
+        )
+    if not 0 <= config.drop_rate < 1:
+        raise UserError(f"--drop_rate {config.drop_rate} is not in 0 <= rate < 1.")
+    assert {field.name for field in fields(TrainConfig)} >= given.keys()
+    return config
+
+
+def main() -> int:
+    """Runs the training; returns the exit status."""
+    is_main = int(os.environ.get("RANK", 0)) == 0
+    logging.basicConfig(format="%(message)s", level=logging.WARNING if is_main else logging.ERROR)
+    try:
+        config = parse_arguments(sys.argv[1:])
+        # Only now: --help and mistyped flags answer at once.
+        from fer_hub import hardware
+        from fer_hub.training import Interrupted, train
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    hardware.tune_allocator()
+    try:
+        train(config, shlex.join(["train.py", *sys.argv[1:]]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        if is_main:
+            print(f"{stop}; the state is saved. Go on with the same command and --resume_from_checkpoint last")
+        return 128 + stop.signal
+    return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    return value
+
+
+def _positive_number(text: str) -> float:
+    value = _number(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("0 is not a number above 0")
+    return value
+
+
+def _steps(text: str) -> int | str:
+    return text if text == "epoch" else _positive(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
