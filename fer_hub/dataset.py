@@ -87,15 +87,17 @@ def _canonical(raw: DatasetDict, source: str, seed: int) -> DatasetDict:
     splits: dict[str, Dataset] = {}
     for name, part in raw.items():
         where = source if len(raw) == 1 else f"{source}, split {name}"
-        part = part.rename_columns({column: column.strip() for column in part.column_names})  # icml_face_data.csv
+        names = [column.strip() for column in part.column_names]  # icml_face_data.csv has " Usage"
+        if len(set(names)) < len(names):
+            raise UserError(f"{where}: two columns have the same name; found {', '.join(names)}.")
+        part = part.rename_columns(dict(zip(part.column_names, names, strict=True)))
         part = part.add_column("_row", list(range(len(part))))  # where a row stood in its file, for messages
-        for usage, rows in _by_usage(part, name, where):
-            split = split_name(usage, where)
+        for split, rows in _by_usage(part, name, where):
             if split in splits:
                 raise UserError(f"{source}: more than one part is called {split} ({', '.join(raw)}).")
             splits[split] = _with_label(_with_image(rows, where), where)
     if "train" not in splits:
-        raise UserError(f"{source}: no training split; found {', '.join(raw)}.")
+        raise UserError(f"{source}: no training split; found {', '.join(splits)}.")
     for name, split in splits.items():
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty.")
@@ -107,12 +109,17 @@ def _canonical(raw: DatasetDict, source: str, seed: int) -> DatasetDict:
 def _by_usage(part: Dataset, name: str, where: str) -> Iterable[tuple[str, Dataset]]:
     """fer2013.csv holds all three splits in one table; its column Usage tells them apart."""
     if "Usage" not in part.column_names:
-        return [(name, part)]
+        return [(split_name(name, where), part)]
     usage = np.array(part["Usage"], dtype=object)
     missing = np.flatnonzero(usage == None)  # noqa: E711 (elementwise)
     if len(missing):
         raise UserError(f"{where}, row {missing[0]}: Usage is empty. Is the file complete?")
-    return [(str(value), part.select(np.flatnonzero(usage == value))) for value in dict.fromkeys(usage)]
+    groups = {value: np.flatnonzero(usage == value) for value in dict.fromkeys(usage)}
+    return [(split_name(str(value), f"{where}, row {rows[0]}"), part.select(rows)) for value, rows in groups.items()]
+
+
+def _columns(part: Dataset) -> str:
+    return ", ".join(name for name in part.column_names if name != "_row")
 
 
 def _with_image(part: Dataset, where: str) -> Dataset:
@@ -126,17 +133,22 @@ def _with_image(part: Dataset, where: str) -> Dataset:
     if column is None and "image" in part.column_names:
         column = "image"
     if column is None:
-        raise UserError(f"{where}: no column of images (image) or pixels; found {', '.join(part.column_names)}.")
+        raise UserError(f"{where}: no column of images (image) or pixels; found {_columns(part)}.")
     try:
         part = part.cast_column(column, datasets.Image(decode=False))
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, NotImplementedError) as error:  # the last one is Arrow's, for numbers
         raise UserError(f"{where}: column {column!r} does not hold images ({part.features[column]}).") from error
     return part if column == "image" else part.rename_column(column, "image")
 
 
 def _parse_pixels(text: str | None, where: str) -> np.ndarray:
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # it stops at what is no number
-        values = np.fromstring(str(text or ""), dtype=np.int64, sep=" ")
+    try:
+        with warnings.catch_warnings(action="error", category=DeprecationWarning):  # older NumPy only warns
+            values = np.fromstring(str(text or ""), dtype=np.int64, sep=" ")
+    except (ValueError, DeprecationWarning) as error:
+        raise UserError(
+            f"{where}: the pixels are not whole numbers with blanks between. Is the file intact?"
+        ) from error
     if values.size != 48 * 48:
         raise UserError(f"{where}: {values.size} pixels, expected 2304 (48x48) numbers. Is the file complete?")
     if values.min() < 0 or values.max() > 255:
@@ -147,12 +159,13 @@ def _parse_pixels(text: str | None, where: str) -> np.ndarray:
 def _with_label(part: Dataset, where: str) -> Dataset:
     column = next((name for name in LABEL_COLUMNS if name in part.column_names), None)
     if column is None:
-        raise UserError(
-            f"{where}: no column of labels ({', '.join(LABEL_COLUMNS)}); found {', '.join(part.column_names)}."
-        )
+        raise UserError(f"{where}: no column of labels ({', '.join(LABEL_COLUMNS)}); found {_columns(part)}.")
     feature, values = part.features[column], list(part[column])
-    if isinstance(feature, ClassLabel):
-        values = [feature.names[value] if value is not None and value >= 0 else None for value in values]
+    if isinstance(feature, ClassLabel):  # -1 stands for a missing label
+        names = {None: None, -1: None, **dict(enumerate(feature.names))}
+        values = [names.get(value, f"class {value}") for value in values]
+    elif not isinstance(feature, datasets.Value):
+        raise UserError(f"{where}: column {column!r} does not hold labels ({feature}).")
     labels = []
     known: dict[object, int] = {}  # each distinct value is mapped once
     for row, value in zip(part["_row"], values, strict=True):
@@ -165,14 +178,15 @@ def _with_label(part: Dataset, where: str) -> Dataset:
 
 def _label(value: object, where: str) -> int:
     """By name where there is a name, otherwise by fer2013.csv's number."""
-    if isinstance(value, str) and not value.strip().isdigit():
+    if isinstance(value, str) and not value.strip().isdecimal():
         try:
             return EMOTIONS.index(canonical_name(value))
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-    if value is None or value != value or int(value) != float(value) or not 0 <= int(value) < len(EMOTIONS):
+    number = float(value) if isinstance(value, str | int | float) else None
+    if number not in range(len(EMOTIONS)):  # nor are NaN, infinity and 3.5
         raise UserError(f"{where}: the label is {value!r}, expected a number 0..6 or an emotion's name.")
-    return int(value)
+    return int(number)
 
 
 def _cut_validation(train: Dataset, source: str, seed: int) -> tuple[Dataset, Dataset]:

@@ -3,6 +3,7 @@
 FER2013 is 28,709 x 2,304 bytes = 66 MB as pixels: batches are index operations, and no worker decodes anything twice.
 """
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -15,6 +16,7 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.model_selection import train_test_split
 
@@ -86,7 +88,10 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
     """
     table = split.cast_column("image", datasets.Image(decode=False)).with_format("arrow")[:]
     encoded, paths = (table.column("image").combine_chunks().field(name).to_pylist() for name in ("bytes", "path"))
-    encoded = [data if data is not None else _read(path, where) for data, path in zip(encoded, paths, strict=True)]
+    encoded = [
+        data if data is not None else _read(path, f"{where}, row {row}")
+        for row, (data, path) in enumerate(zip(encoded, paths, strict=True))
+    ]
     labels = torch.from_numpy(table.column("label").to_numpy().astype(np.int64))
 
     digest = hashlib.sha256(DECODER_VERSION.encode())
@@ -95,7 +100,10 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
         digest.update(data)
     cached = Path(datasets.config.HF_DATASETS_CACHE) / "fer_hub_pixels" / f"{digest.hexdigest()}.safetensors"
     if cached.exists():
-        return Pixels(load_file(cached)["images"], labels)
+        try:
+            return Pixels(load_file(cached)["images"], labels)
+        except (OSError, SafetensorError) as error:
+            logger.warning("%s cannot be read (%s): the images are decoded again.", cached, error)
 
     images = torch.empty(len(encoded), 48, 48, dtype=torch.uint8)
     for row, data in enumerate(encoded):
@@ -111,7 +119,9 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
     return Pixels(images, labels)
 
 
-def _read(path: str, where: str) -> bytes:
+def _read(path: str | None, where: str) -> bytes:
+    if path is None:
+        raise UserError(f"{where}: the image is missing.")
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -124,6 +134,7 @@ def _store(images: torch.Tensor, cached: Path) -> None:
         cached.parent.mkdir(parents=True, exist_ok=True)
         save_file({"images": images}, temporary)
         os.replace(temporary, cached)
-    except OSError as error:  # only speed is lost: the pixels are in memory
-        temporary.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:  # only speed is lost: the pixels are in memory
         logger.warning("Decoded images are not cached (%s): the next run decodes them again.", error)
+        with contextlib.suppress(OSError):  # it may be missing, or the folder be no folder
+            temporary.unlink()

@@ -1,5 +1,6 @@
 """Opens each kind of source as raw `datasets` tables; `dataset.py` gives them their one form."""
 
+import glob
 import io
 import re
 from pathlib import Path
@@ -47,6 +48,7 @@ def open_hub(source: str, revision: str | None) -> DatasetDict:
         reason = str(error).strip().split("\n")[0]
         raise UserError(
             f"cannot load {source} from the Hub: {reason}\n"
+            f"  {source} is no file or folder here either.\n"
             "  with a local copy:  --dataset_name PATH/TO/fer2013 (parquet or image folders) or PATH/TO/fer2013.csv\n"
             "  with nothing:       --dataset_name synthetic"
         ) from error
@@ -70,11 +72,13 @@ def open_parquet(path: Path) -> DatasetDict:
 
 
 def _load_files(kind: str, files: dict[str, list[str]], path: Path) -> DatasetDict:
+    # `datasets` takes names for patterns: in brackets a name would match nothing.
+    files = {split: [glob.escape(name) for name in names] for split, names in files.items()}
     try:
         return datasets.load_dataset(kind, data_files=files)
     except Exception as error:
         cause = error.__cause__ or error
-        reason = str(cause).strip().split("\n")[0] or type(cause).__name__
+        reason = str(cause).strip().split("\n")[0].rstrip(".!") or type(cause).__name__
         raise UserError(f"{path}: cannot be read as {kind}: {reason}. Is the download complete?") from error
 
 
@@ -82,7 +86,8 @@ def open_image_folders(path: Path) -> DatasetDict:
     """`SPLIT/EMOTION/*.jpg`, or `EMOTION/*.jpg`, which is all train."""
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(".")]
     if not folders:
-        raise UserError(f"{path}: holds neither parquet files nor folders of images (train/<emotion>/*.jpg).")
+        tables = "".join(f" To use {file.name}, give its own path: {file}" for file in sorted(path.glob("*.csv"))[:1])
+        raise UserError(f"{path}: holds neither parquet files nor folders of images (train/<emotion>/*.jpg).{tables}")
     if not any(_split_key(folder.name) in SPLIT_NAMES for folder in folders):
         return DatasetDict(train=_image_folder_split(folders))  # <emotion>/*.jpg: everything is train
     splits: dict[str, Dataset] = {}
@@ -94,9 +99,9 @@ def open_image_folders(path: Path) -> DatasetDict:
         splits[name] = _image_folder_split(classes)
     # Kaggle's copy keeps both contest sets in test/, told apart by the file names.
     names = splits["test"]["name"] if "test" in splits else []
-    if "validation" not in splits and names and all(n.startswith(("PublicTest_", "PrivateTest_")) for n in names):
-        public = [row for row, name in enumerate(names) if name.startswith("PublicTest_")]
-        private = [row for row, name in enumerate(names) if name.startswith("PrivateTest_")]
+    public = [row for row, name in enumerate(names) if name.startswith("PublicTest_")]
+    private = [row for row, name in enumerate(names) if name.startswith("PrivateTest_")]
+    if "validation" not in splits and public and private and len(public) + len(private) == len(names):
         splits["validation"], splits["test"] = splits["test"].select(public), splits["test"].select(private)
     return DatasetDict(splits)
 
@@ -113,7 +118,8 @@ def _image_folder_split(classes: list[Path]) -> Dataset:
                 columns["image"].append({"bytes": file.read_bytes(), "path": str(file)})
                 columns["label"].append(label)
                 columns["name"].append(file.name)
-    return Dataset.from_dict(columns, features=features() | {"name": datasets.Value("string")})
+    # Not features() | {...}: that is a plain dict, which from_dict refuses.
+    return Dataset.from_dict(columns, features=datasets.Features({**features(), "name": datasets.Value("string")}))
 
 
 def _split_key(name: str) -> str:
@@ -123,7 +129,7 @@ def _split_key(name: str) -> str:
 def split_name(name: str, where: object) -> str:
     """Maps a source's name of a split to train, validation or test; raises UserError for an unknown one."""
     if _split_key(name) not in SPLIT_NAMES:
-        raise UserError(f"{where}: unknown split {name!r}. Known: {', '.join(SPLIT_NAMES)}.")
+        raise UserError(f"{where}: unknown split {name[:40]!r}. Known: {', '.join(SPLIT_NAMES)}.")
     return SPLIT_NAMES[_split_key(name)]
 
 

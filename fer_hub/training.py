@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import ProjectConfiguration
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -50,6 +51,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
         Interrupted: after SIGINT or SIGTERM, with the state saved.
     """
     output = Path(config.output_dir)
+    if config.with_tracking:
+        _require_tracker(config.report_to)
     accelerator = Accelerator(
         mixed_precision="no",  # autocast is ours: training in bf16, every evaluation in float32
         log_with=config.report_to if config.with_tracking else None,
@@ -87,7 +90,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
     record = run_record.create(config, command, network, splits, device, processes, batch_size, threads, precision)
-    progress = {"step": 0, "totals": [0.0, 0.0], "history": [], "best": None, "seconds": 0.0, "images": 0}
+    progress = {"step": 0, "totals": [0.0, 0.0, 0], "history": [], "best": None, "seconds": 0.0, "images": 0}
     if state:
         require_same_run(state["record"], record, output)
         record["command"] = state["record"]["command"]
@@ -151,17 +154,20 @@ def train(config: TrainConfig, command: str) -> dict | None:
                 recent.append(sums)
                 progress["step"] += 1
                 progress["images"] += len(batch)
+                progress["totals"][2] += len(batch)
+                # The state at an epoch's end is saved below, with the epoch's evaluation in it.
+                at_end = progress["step"] == end
                 save_now = config.checkpointing_steps != "epoch" and progress["step"] % config.checkpointing_steps == 0
-                if len(recent) == CHECK_EVERY or save_now or progress["step"] == end:
+                if len(recent) == CHECK_EVERY or save_now or at_end:
                     stopped = _check(recent, progress, stop.received, epoch, first, output, accelerator)
                     bar.update(progress["step"] - bar.n)
-                    if save_now or stopped:
+                    if (save_now or stopped) and not at_end:
                         progress["seconds"] += time.perf_counter() - started
                         save_state()
                         started = time.perf_counter()
-                    if stopped:
-                        bar.close()
-                        raise Interrupted(stopped)
+                        if stopped:
+                            bar.close()
+                            raise Interrupted(stopped)
             progress["seconds"] += time.perf_counter() - started
 
             now = summarize(
@@ -171,19 +177,19 @@ def train(config: TrainConfig, command: str) -> dict | None:
             )
             if not math.isfinite(now["loss"]):
                 raise _diverged(f"validation loss is {now['loss']}", epoch, end - first, output)
-            seen = min((end - first) * batch_size, len(splits.train))
+            train_loss, train_correct, seen = progress["totals"]
             row = {
                 "epoch": epoch + 1,
                 "step": progress["step"],
                 "learning_rate": rate,
-                "train_loss": progress["totals"][0] / seen,
-                "train_accuracy": progress["totals"][1] / seen,
+                "train_loss": train_loss / seen,
+                "train_accuracy": train_correct / seen,
                 "eval_loss": now["loss"],
                 "eval_accuracy": now["accuracy"],
                 "eval_macro_f1": now["macro_f1"],
             }
             progress["history"].append(row)
-            progress["totals"] = [0.0, 0.0]
+            progress["totals"] = [0.0, 0.0, 0]
             is_best = progress["best"] is None or now["loss"] < progress["best"]["loss"]
             if is_best:
                 progress["best"] = {"epoch": epoch + 1, "loss": now["loss"]}
@@ -195,6 +201,9 @@ def train(config: TrainConfig, command: str) -> dict | None:
             accelerator.log(row, step=progress["step"])
             bar.clear()
             say(run_record.epoch_line(row, config, is_best))
+            if stopped:
+                bar.close()
+                raise Interrupted(stopped)
     bar.close()
 
     # --- results, of the best checkpoint as everybody will load it ---
@@ -260,9 +269,21 @@ def _diverged(what: str, epoch: int, step: int, output: Path) -> UserError:
 # --- before the loop -----------------------------------------------------------------------------------------------
 
 
+def _require_tracker(name: str) -> None:
+    """accelerate leaves out a tracker that is not installed without a word."""
+    available = [str(tracker) for tracker in get_available_trackers()]
+    if name not in LOGGER_TYPE_TO_CLASS and name != "all":
+        raise UserError(f"--report_to {name}: unknown tracker. Known: all, {', '.join(LOGGER_TYPE_TO_CLASS)}.")
+    if not available or (name != "all" and name not in available):
+        package = "tensorboard" if name == "all" else name
+        raise UserError(f"--with_tracking --report_to {name}: not installed. Mend it with: pip install {package}")
+
+
 def _threads_and_precision(config: TrainConfig, state: dict | None, accelerator: Accelerator) -> tuple[int, str]:
     """The user's word, or what the run started with (a resumed run gives the same bits), or what this machine has."""
     before = state["record"]["environment"] if state else {}
+    if before and before["processes"] != accelerator.num_processes:
+        before = {}
     # torchrun and accelerate launch say how many processes share this machine
     local = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
     threads = hardware.resolve_threads(config.num_threads or before.get("num_threads"), local)

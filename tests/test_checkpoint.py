@@ -1,0 +1,80 @@
+"""Resume states: atomic, rotated, verified."""
+
+import shutil
+
+import pytest
+import torch
+
+from fer_hub import UserError, checkpoint
+from fer_hub.files import write_atomically, write_json
+
+
+def state(step):
+    return {"step": step, "weights": torch.arange(100_000) + step}
+
+
+def test_the_newest_is_read_and_two_are_kept(tmp_path):
+    for step in (1, 2, 10):
+        checkpoint.save_state(tmp_path, state(step))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000002.pt", "step_00000010.pt"]
+    assert checkpoint.load_last_state(tmp_path)["step"] == 10
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1  # torch.load itself does not notice
+    path.write_bytes(data)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, empty])
+def test_a_damaged_newest_is_passed_over_aloud(damage, tmp_path, caplog):
+    checkpoint.save_state(tmp_path, state(1))
+    damage(checkpoint.save_state(tmp_path, state(2)))
+    assert checkpoint.load_last_state(tmp_path)["step"] == 1
+    assert "step_00000002.pt is damaged" in caplog.text
+
+
+def test_all_damaged_is_an_error(tmp_path):
+    flip(checkpoint.save_state(tmp_path, state(1)))
+    with pytest.raises(UserError, match="every checkpoint"):
+        checkpoint.load_last_state(tmp_path)
+
+
+def test_none_where_there_is_none(tmp_path):
+    assert checkpoint.load_last_state(tmp_path / "checkpoints") is None
+    with pytest.raises(UserError, match="no checkpoint at"):
+        checkpoint.load_state(tmp_path / "step_1.pt")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, {"old": 1})
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="No space left on device"):
+        write_atomically(path, fail)
+    assert path.read_text() == '{\n  "old": 1\n}\n'
+    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_too_little_space_is_an_error_beforehand(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    with pytest.raises(UserError, match="the run needs 1 MB"):
+        checkpoint.require_space(tmp_path, 10**6)
+
+
+def test_an_unwritable_folder_is_an_error_beforehand(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to --output_dir"):
+        checkpoint.require_space(tmp_path / "file" / "run", 1)
