@@ -15,7 +15,8 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+from pyarrow.compute import struct_field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.model_selection import train_test_split
@@ -87,7 +88,7 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
         UserError: an image cannot be decoded; the message names the row and the file.
     """
     table = split.cast_column("image", datasets.Image(decode=False)).with_format("arrow")[:]
-    encoded, paths = (table.column("image").combine_chunks().field(name).to_pylist() for name in ("bytes", "path"))
+    encoded, paths = (struct_field(table.column("image"), name).to_pylist() for name in ("bytes", "path"))
     encoded = [
         data if data is not None else _read(path, f"{where}, row {row}")
         for row, (data, path) in enumerate(zip(encoded, paths, strict=True))
@@ -112,8 +113,10 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
                 images[row] = torch.from_numpy(to_gray_square(image).copy())
         except Exception as error:  # PIL raises a dozen types for broken files (also SyntaxError, struct.error)
             name = f" ({paths[row]})" if paths[row] else ""
+            # Pillow names the buffer's address here.
+            reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
             raise UserError(
-                f"{where}, row {row}{name}: not a readable image: {error}. Remove or replace it."
+                f"{where}, row {row}{name}: not a readable image: {reason}. Remove or replace it."
             ) from error
     _store(images, cached)
     return Pixels(images, labels)

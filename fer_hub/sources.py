@@ -72,14 +72,20 @@ def open_parquet(path: Path) -> DatasetDict:
 
 
 def _load_files(kind: str, files: dict[str, list[str]], path: Path) -> DatasetDict:
-    # `datasets` takes names for patterns: in brackets a name would match nothing.
-    files = {split: [glob.escape(name) for name in names] for split, names in files.items()}
-    try:
-        return datasets.load_dataset(kind, data_files=files)
-    except Exception as error:
-        cause = error.__cause__ or error
-        reason = str(cause).strip().split("\n")[0].rstrip(".!") or type(cause).__name__
-        raise UserError(f"{path}: cannot be read as {kind}: {reason}. Is the download complete?") from error
+    splits = {}
+    for split, names in files.items():  # one by one: together they would have to have the same columns
+        names = [glob.escape(name) for name in names]  # `datasets` takes them for patterns
+        where = path if len(files) == 1 else f"{path}, split {split}"
+        try:
+            splits[split] = datasets.load_dataset(kind, data_files={split: names}, split=split)
+        except Exception as error:
+            cause = error.__cause__ or error
+            lines = str(cause).strip().split("\n")  # Arrow prints tables in between
+            reason = " ... ".join(dict.fromkeys([lines[0], lines[-1]])).rstrip(".!") or type(cause).__name__
+            raise UserError(
+                f"{where}: cannot be read as {kind}: {reason}. Is the download complete, and not empty?"
+            ) from error
+    return DatasetDict(splits)
 
 
 def open_image_folders(path: Path) -> DatasetDict:

@@ -54,6 +54,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
     if config.with_tracking:
         _require_tracker(config.report_to)
     accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # unless told, accelerate joins no process group on a CPU
         mixed_precision="no",  # autocast is ours: training in bf16, every evaluation in float32
         log_with=config.report_to if config.with_tracking else None,
         project_config=ProjectConfiguration(project_dir=str(output), logging_dir=str(output / "logs")),

@@ -64,7 +64,7 @@ def refuse(*arguments, **options):
     """The one message of a run that is refused."""
     out, err = run(PYTHON, *arguments, status=2, **options)
     assert "Traceback" not in out + err
-    assert err.startswith(("error: ", "usage: ")), err
+    assert re.search("^error: ", err, re.MULTILINE), err
     return err
 
 
@@ -188,16 +188,20 @@ def test_damaged_newest_state_falls_back_aloud(data, whole, tmp_path):
 
 
 def test_two_processes_equal_one(data, tmp_path):
-    # Without dropout: its random numbers differ by process. float32, as bf16 sums depend on the batch's shape.
-    common = ("--dataset_name", data, "--drop_rate", 0, "--mixed_precision", "no", "--num_train_epochs", 2)
+    # Without dropout: its random numbers differ by process. float32, as bf16 sums depend on the batch's shape. And with
+    # Keras's accumulator: from 0, Adagrad's first step is as large for a gradient of rounding errors as for any other.
+    common = ("--dataset_name", data, "--drop_rate", 0, "--mixed_precision", "no", "--max_train_steps", 5)
+    common += ("--initial_accumulator_value", 0.1)
     run(PYTHON, *common, "--output_dir", tmp_path / "one")
     run(TWO, *common, "--output_dir", tmp_path / "two")
     run(PYTHON, *common, "--output_dir", tmp_path / "parts", "--gradient_accumulation_steps", 4)
     one = json.loads((tmp_path / "one/all_results.json").read_text())
     for name in ("two", "parts"):
-        first, second = weights(tmp_path / "one", 8), weights(tmp_path / name, 8)
+        first, second = weights(tmp_path / "one", 5), weights(tmp_path / name, 5)
         for key in first:
-            torch.testing.assert_close(first[key], second[key], rtol=0, atol=2e-4, msg=f"{name} {key}")
+            # The first step agrees to 2e-8. Later a rounding error decides which pixel of a pool is the largest, which
+            # costs up to 1e-4; a gradient of twice its size would cost 1e-3.
+            torch.testing.assert_close(first[key], second[key], rtol=0, atol=2e-4)
         other = json.loads((tmp_path / name / "all_results.json").read_text())
         assert (other["eval_n"], other["test_n"]) == (60, 60)
         assert other["eval_loss"] == pytest.approx(one["eval_loss"], abs=1e-4)
@@ -240,7 +244,7 @@ def test_no_test_leaves_no_word_of_test(data, tmp_path):
     out, err = run(PYTHON, "--dataset_name", data, "--output_dir", output, "--max_train_steps", 1, "--no_test",
                    "--drop_leaked_train")  # fmt: skip
     written = "".join(path.read_text() for path in output.rglob("*") if path.suffix in {".json", ".csv"})
-    told = (out + err + written).replace("no_test", "").replace(str(tmp_path), "").lower()
+    told = (out + err + written).replace(str(tmp_path), "").replace(str(data), "").replace("no_test", "").lower()
     assert "test" not in told
     assert not [path for path in output.rglob("*") if "test" in path.name]
 
