@@ -105,12 +105,10 @@ def main() -> int:
     try:
         config = parse_arguments(sys.argv[1:])
         # Only now: --help and mistyped flags answer at once.
-        from fer_hub import hardware
         from fer_hub.training import Interrupted, train
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    hardware.tune_allocator()
     try:
         train(config, shlex.join(["train.py", *sys.argv[1:]]))
     except UserError as error:

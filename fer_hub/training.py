@@ -71,6 +71,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
     # --- data ---
     with accelerator.main_process_first():  # the others read what the first has cached
         splits = load_splits(config)
+    if device.type == "cpu":
+        hardware.tune_allocator()  # only now: what loading has freed went back to the system
     images, labels = splits.train.images.to(device), splits.train.labels.to(device)
     # An incomplete last batch is used too, unless it has fewer images than there are processes.
     steps_per_epoch = len(splits.train) // batch_size + (len(splits.train) % batch_size >= processes)
