@@ -28,8 +28,8 @@ class TrainConfig:
     mean: float = 0.0  # of the pixels in 0..1
     std: float = 1.0
 
-    learning_rate: float = 0.01
-    initial_accumulator_value: float = 0.0
+    learning_rate: float = 0.03
+    initial_accumulator_value: float = 0.1  # as in Keras; torch starts at 0
     weight_decay: float = 0.0
     lr_scheduler_type: str = "constant"
     num_warmup_steps: int = 0
