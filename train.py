@@ -100,6 +100,10 @@ def parse_arguments(arguments: list[str]) -> TrainConfig:
 
 def main() -> int:
     """Runs the training; returns the exit status."""
+    # OpenMP threads that wait spin: this short spin costs nothing on an idle machine and is 1.5 times as fast as the
+    # default where other programs run (bare_loop.py, medians of 3). libgomp reads it when torch is imported.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     is_main = int(os.environ.get("RANK", 0)) == 0
     logging.basicConfig(format="%(message)s", level=logging.WARNING if is_main else logging.ERROR)
     try:

@@ -3,7 +3,10 @@
 What train.py's loop costs beyond this is its data path, logging and metrics.
 """
 
+import os
 import time
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as train.py does
 
 import torch
 from torch.nn import functional as F
