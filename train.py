@@ -9,10 +9,11 @@ import logging
 import os
 import shlex
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from fer_hub.errors import UserError
 from fer_hub.recipes import RECIPES, SCHEDULES, TrainConfig
+from fer_hub.signals import Interrupted
 
 
 def parse_arguments(arguments: list[str]) -> TrainConfig:
@@ -94,7 +95,6 @@ def parse_arguments(arguments: list[str]) -> TrainConfig:
         )
     if not 0 <= config.drop_rate < 1:
         raise UserError(f"--drop_rate {config.drop_rate} is not in 0 <= rate < 1.")
-    assert {field.name for field in fields(TrainConfig)} >= given.keys()
     return config
 
 
@@ -108,16 +108,15 @@ def main() -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING if is_main else logging.ERROR)
     try:
         config = parse_arguments(sys.argv[1:])
-        # Only now: --help and mistyped flags answer at once.
-        from fer_hub.training import Interrupted, train
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    try:
+        from fer_hub.training import train  # only now: --help and mistyped flags answer at once
+
         train(config, shlex.join(["train.py", *sys.argv[1:]]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # outside the loop, where nothing is half done
+        print("stopped", file=sys.stderr)
+        return 130
     except Interrupted as stop:
         if is_main:
             print(f"{stop}; the state is saved. Go on with the same command and --resume_from_checkpoint last")

@@ -29,8 +29,6 @@ def to_gray_square(image: Image.Image) -> np.ndarray:
         image = Image.fromarray((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise ValueError(f"mode {image.mode!r} (32-bit pixels) has no stated value range; save it as 8 or 16 bit")
-    elif image.mode == "P":
-        image = image.convert("RGB")  # straight to L would go through the palette's nearest colours
     image = image.convert("L")
     if image.size != (SIZE, SIZE):
         image = image.resize((SIZE, SIZE), FILTER)

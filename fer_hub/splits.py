@@ -21,6 +21,7 @@ class Splits:
         validation: after `--max_eval_samples`.
         test: likewise; None where the source has none or the run must not see it.
         test_leaked: bool (N,), the test images that are also in the source's train split.
+        label_names: the classes, in the order of the labels.
         counts: of copies and blank images in the splits above, before any was removed (`duplicates.report`).
     """
 
@@ -28,6 +29,7 @@ class Splits:
     validation: Pixels
     test: Pixels | None
     test_leaked: torch.Tensor | None
+    label_names: tuple[str, ...]
     counts: dict[str, int]
 
     def present(self) -> dict[str, Pixels]:
@@ -75,4 +77,5 @@ def load_splits(config: TrainConfig) -> Splits:
         if test is not None:
             test = stratified_sample(test, config.max_eval_samples, config.seed)
     leaked = None if test is None else duplicates.also_in(test, [pixels["train"]])
-    return Splits(train, validation, test, leaked, counts)
+    label_names = tuple(loaded["train"].features["label"].names)
+    return Splits(train, validation, test, leaked, label_names, counts)

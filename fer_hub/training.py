@@ -24,7 +24,6 @@ from fer_hub import checkpoint, hardware, run_record
 from fer_hub.errors import UserError
 from fer_hub.evaluation import compute_logits, evaluate_model, summarize
 from fer_hub.files import write_json, write_text
-from fer_hub.labels import EMOTIONS
 from fer_hub.model import FERModel
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.resume import require_same_run, state_to_resume
@@ -80,7 +79,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
 
     # --- model ---
     torch.manual_seed(config.seed)
-    network = _create_model(config, say).to(device, memory_format=torch.channels_last)
+    network = _create_model(config, splits.label_names, say).to(device, memory_format=torch.channels_last)
     model = accelerator.prepare_model(network)
     optimizer = torch.optim.Adagrad(
         network.parameters(),
@@ -108,6 +107,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
         scaler.load_state_dict(state["scaler"])
 
     def save_state() -> None:
+        if not all(parameter.isfinite().all() for parameter in network.parameters()):
+            raise _diverged("a weight is not finite", epoch, progress["step"] - first, output)
         if accelerator.is_main_process:
             parts = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
             checkpoint.save_state(output / "checkpoints", {**parts, **progress, "record": record})
@@ -273,7 +274,7 @@ def _diverged(what: str, epoch: int, step: int, output: Path) -> UserError:
 
 
 def _require_tracker(name: str) -> None:
-    """accelerate leaves out a tracker that is not installed without a word."""
+    """Accelerate leaves out a tracker that is not installed without a word."""
     available = [str(tracker) for tracker in get_available_trackers()]
     if name not in LOGGER_TYPE_TO_CLASS and name != "all":
         raise UserError(f"--report_to {name}: unknown tracker. Known: all, {', '.join(LOGGER_TYPE_TO_CLASS)}.")
@@ -294,18 +295,18 @@ def _threads_and_precision(config: TrainConfig, state: dict | None, accelerator:
     return threads, precision
 
 
-def _create_model(config: TrainConfig, say) -> FERModel:
+def _create_model(config: TrainConfig, label_names: tuple[str, ...], say) -> FERModel:
     if config.init_from is None:
         return FERModel(
             config.architecture,
-            EMOTIONS,
+            label_names,
             config.mean,
             config.std,
             drop_rate=config.drop_rate,
             pretrained=config.pretrained,
         )
     model = FERModel.from_pretrained(config.init_from, in_chans=1, drop_rate=config.drop_rate)
-    if model.label_names != EMOTIONS:
+    if model.label_names != label_names:
         say(f"{config.init_from} knows {', '.join(model.label_names)}: its last layer is replaced by a new one.")
-        model.replace_head(EMOTIONS)
+        model.replace_head(label_names)
     return model.train()
