@@ -66,7 +66,7 @@ def stratified_sample(pixels: Pixels, count: int, seed: int) -> Pixels:
     """`count` images with the classes in the split's proportions, in the split's order; all if it has no more.
 
     Raises:
-        UserError: `count` is smaller than the number of classes.
+        UserError: fewer images than classes would be drawn or left out.
     """
     if count >= len(pixels):
         return pixels

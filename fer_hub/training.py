@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
+import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -50,6 +51,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
         Interrupted: after SIGINT or SIGTERM, with the state saved.
     """
     output = Path(config.output_dir)
+    datasets.disable_progress_bars()  # the loop's own is enough, and datasets' name the splits that --no_test hides
     if config.with_tracking:
         _require_tracker(config.report_to)
     accelerator = Accelerator(
