@@ -23,6 +23,7 @@ def plot_curves(history: list[dict], title: str, path: Path) -> None:
         axes.plot(epochs, [row[f"eval_{quantity}"] for row in history], "s-", ms=3, color="#D55E00", label="validation")
         axes.axvline(best, color="0.6", ls=":", label="best checkpoint")
         axes.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
 

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import hub_server
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
@@ -359,3 +360,28 @@ def test_real_faces_from_synthetic_weights(whole, fer2013_path, tmp_path):
     with (output / "history.csv").open() as file:
         losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < losses[0] - 0.05
+
+
+def hub_environment(endpoint, tmp_path):
+    return {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_CACHE": str(tmp_path / "hf/hub"), "HF_DATASETS_CACHE": str(tmp_path / "hf/datasets")}  # fmt: skip
+
+
+def test_data_set_of_the_hub(data, tmp_path):
+    """By id and revision, over HTTP; PublicTest and PrivateTest are the names of its splits."""
+    names = {"train": "train", "validation": "publicTest", "test": "privateTest"}
+    card = "---\nconfigs:\n- config_name: default\n  data_files:\n"
+    card += "".join(f"  - split: {name}\n    path: data/{name}-*\n" for name in names.values())
+    (tmp_path / "README.md").write_text(card + "---\n")
+    files = {f"data/{name}-0.parquet": next(data.glob(f"{split}-*")) for split, name in names.items()}
+    files["README.md"] = tmp_path / "README.md"
+    common = ("--dataset_name", "user/fer2013", "--max_train_steps", 1)
+    with hub_server.serve("user/fer2013", files, revision="v1") as endpoint:
+        environment = hub_environment(endpoint, tmp_path)
+        run(PYTHON, *common, "--dataset_revision", "v1", "--output_dir", tmp_path / "run", env=environment)
+        err = refuse(*common, "--dataset_revision", "v2", "--output_dir", tmp_path / "other", env=environment)
+    assert "cannot load user/fer2013 from the Hub" in err and "v2" in err
+    record = json.loads((tmp_path / "run/train_config.json").read_text())
+    assert record["data"]["images"] == {"train": 200, "validation": 60, "test": 60}
+    local = decode(Dataset.from_parquet(str(data / "validation-00000-of-00001.parquet")), "validation")
+    assert record["data"]["fingerprints"]["validation"] == local.fingerprint
