@@ -176,6 +176,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
                             raise Interrupted(stopped)
             progress["seconds"] += time.perf_counter() - started
 
+            hardware.release_free_memory()  # blocks of training rarely fit those of an evaluation
             now = summarize(
                 compute_logits(network, splits.validation.images, accelerator),
                 splits.validation.labels,
@@ -214,6 +215,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
 
     # --- results, of the best checkpoint as everybody will load it ---
     accelerator.wait_for_everyone()
+    hardware.release_free_memory()
     best = FERModel.from_pretrained(output / "best").to(device, memory_format=torch.channels_last)
     results = {"validation": evaluate_model(best, splits.validation, accelerator)}
     if splits.test is not None:
