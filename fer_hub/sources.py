@@ -8,6 +8,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
+from huggingface_hub import HfApi
 from PIL import Image
 
 from fer_hub import synthetic
@@ -43,9 +44,11 @@ def open_synthetic() -> DatasetDict:
 def open_hub(source: str, revision: str | None) -> DatasetDict:
     """A data set of the Hub, from the network or its cache; raises UserError with two ways to go on without."""
     try:
+        if revision:  # asked first: where it is missing or out of reach, `datasets` takes any cached one instead
+            HfApi().dataset_info(source, revision=revision)
         return datasets.load_dataset(source, revision=revision)
     except Exception as error:  # network, authentication, missing repo and broken files raise unrelated types
-        reason = str(error).strip().split("\n")[0]
+        reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"cannot load {source} from the Hub: {reason}\n"
             f"  {source} is no file or folder here either.\n"

@@ -19,6 +19,12 @@ def serve(repo_id: str, files: dict[str, Path], revision: str = "main"):
         data = files[path].read_bytes()
         return {"type": "file", "path": path, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
 
+    def children(folder):
+        below = [path for path in files if Path(folder) in Path(path).parents]
+        here = [path for path in below if Path(path).parent == Path(folder)]
+        folders = {"/".join(Path(path).parts[: len(Path(folder).parts) + 1]) for path in below if path not in here}
+        return [entry(path) for path in here] + [{"type": "directory", "path": f, "oid": "0"} for f in sorted(folders)]
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             parts = unquote(urlsplit(self.path).path).strip("/").split("/")
@@ -35,9 +41,7 @@ def serve(repo_id: str, files: dict[str, Path], revision: str = "main"):
                         "tags": [], "siblings": siblings}  # fmt: skip
                 return self.answer(200, json.dumps(info).encode())
             if kind == "api" and rest[0] == "tree":
-                folder = "/".join(rest[2:])
-                below = [entry(path) for path in files if path.startswith(folder)]
-                return self.answer(200, json.dumps(below).encode())
+                return self.answer(200, json.dumps(children("/".join(rest[2:]))).encode())
             if kind == "api" and rest[0] == "paths-info":
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 return self.answer(200, json.dumps([entry(path) for path in files if path in body]).encode())

@@ -315,7 +315,8 @@ def test_synthetic(monkeypatch):
 
 @pytest.mark.parametrize("source", ["nobody/no-such-data-set", "data/fer2013"])
 @pytest.mark.parametrize("revision", [None, "v1"])
-def test_unreachable_hub_id_names_two_ways_on(source, revision):
+def test_unreachable_hub_id_names_two_ways_on(source, revision, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a checkout may hold data/fer2013
     refused(
         source,
         f"cannot load {source} from the Hub",
