@@ -16,7 +16,6 @@ import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import ProjectConfiguration
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -30,6 +29,7 @@ from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.resume import require_same_run, state_to_resume
 from fer_hub.signals import Interrupted, StopSignals
 from fer_hub.splits import load_splits
+from fer_hub.tracking import require_tracker
 
 # Losses stay on the device for this many steps: reading each one would make a GPU wait. A loss that is not finite, and
 # a signal to stop, are noticed this many steps late at most.
@@ -53,7 +53,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
     output = Path(config.output_dir)
     datasets.disable_progress_bars()  # the loop's own is enough, and datasets' name the splits that --no_test hides
     if config.with_tracking:
-        _require_tracker(config.report_to)
+        require_tracker(config.report_to)
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # unless told, accelerate joins no process group on a CPU
         mixed_precision="no",  # autocast is ours: training in bf16, every evaluation in float32
@@ -275,16 +275,6 @@ def _diverged(what: str, epoch: int, step: int, output: Path) -> UserError:
 
 
 # --- before the loop -----------------------------------------------------------------------------------------------
-
-
-def _require_tracker(name: str) -> None:
-    """Accelerate leaves out a tracker that is not installed without a word."""
-    available = [str(tracker) for tracker in get_available_trackers()]
-    if name not in LOGGER_TYPE_TO_CLASS and name != "all":
-        raise UserError(f"--report_to {name}: unknown tracker. Known: all, {', '.join(LOGGER_TYPE_TO_CLASS)}.")
-    if not available or (name != "all" and name not in available):
-        package = "tensorboard" if name == "all" else name
-        raise UserError(f"--with_tracking --report_to {name}: not installed. Mend it with: pip install {package}")
 
 
 def _threads_and_precision(config: TrainConfig, state: dict | None, accelerator: Accelerator) -> tuple[int, str]:
