@@ -1,4 +1,4 @@
-"""A data set repository behind the Hub's read API, for the real client over real HTTP."""
+"""A repository behind the Hub's read API, for the real client over real HTTP."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ COMMIT = "1" * 40
 
 @contextmanager
 def serve(repo_id: str, files: dict[str, Path], revision: str = "main"):
-    """Serves `files` (path in the repository -> file) as the data set `repo_id`; yields the endpoint's address."""
+    """Serves `files` (path in the repository -> file) as the data set or model `repo_id`; yields the endpoint."""
 
     def entry(path):
         data = files[path].read_bytes()
@@ -28,8 +28,9 @@ def serve(repo_id: str, files: dict[str, Path], revision: str = "main"):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             parts = unquote(urlsplit(self.path).path).strip("/").split("/")
-            kind, name = ("api", "/".join(parts[2:4])) if parts[0] == "api" else ("files", "/".join(parts[1:3]))
-            rest = parts[4:] if kind == "api" else parts[3:]
+            kind = "api" if parts[0] == "api" else "files"
+            skip = {"api": 2, "datasets": 1}.get(parts[0], 0)  # a model's files have no word before its name
+            name, rest = "/".join(parts[skip : skip + 2]), parts[skip + 2 :]
             asked = rest[1] if len(rest) > 1 else revision
             if name != repo_id:
                 return self.answer(404, error="RepoNotFound")

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import hub_server
 import pytest
+import timm
 import torch
 from datasets import Dataset, DatasetDict
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import train
 from fer_hub import FERModel, checkpoint, synthetic
@@ -26,6 +27,7 @@ from fer_hub.sources import features, png
 ROOT = Path(__file__).parent.parent
 PYTHON = [sys.executable, str(ROOT / "train.py")]
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", str(ROOT / "train.py")]
+TIMM_REPO = timm.get_pretrained_cfg("test_resnet").hf_hub_id.split("@")[0]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(ROOT / "train.py")]
 
 
@@ -385,3 +387,27 @@ def test_data_set_of_the_hub(data, tmp_path):
     assert record["data"]["images"] == {"train": 200, "validation": 60, "test": 60}
     local = decode(Dataset.from_parquet(str(data / "validation-00000-of-00001.parquet")), "validation")
     assert record["data"]["fingerprints"]["validation"] == local.fingerprint
+
+
+def test_start_from_weights_of_the_hub(data, tmp_path):
+    """Pretrained timm weights, and a model of ours by its Hub id; a tiny learning rate leaves them as they were."""
+    torch.manual_seed(0)
+    colour = timm.create_model("test_resnet")
+    save_file(colour.state_dict(), tmp_path / "model.safetensors")
+    common = ("--dataset_name", data, "--max_train_steps", 1, "--learning_rate", 1e-9)
+    with hub_server.serve(TIMM_REPO, {"model.safetensors": tmp_path / "model.safetensors"}) as endpoint:
+        run(PYTHON, *common, "--architecture", "test_resnet", "--pretrained", "--output_dir", tmp_path / "timm",
+            env=hub_environment(endpoint, tmp_path))  # fmt: skip
+    # Repeating a gray image on three channels, as the paper does, equals summing the first layer over them.
+    gray = FERModel.from_pretrained(tmp_path / "timm/best", in_chans=1).network.state_dict()
+    key = f"{colour.pretrained_cfg['first_conv']}.weight"
+    torch.testing.assert_close(gray[key], colour.state_dict()[key].sum(1, keepdim=True), rtol=0, atol=1e-5)
+
+    files = {name: tmp_path / "timm/best" / name for name in ("config.json", "model.safetensors")}
+    with hub_server.serve("user/model", files) as endpoint:
+        run(PYTHON, *common, "--init_from", "user/model", "--output_dir", tmp_path / "ours",
+            env=hub_environment(endpoint, tmp_path))  # fmt: skip
+    start, end = (load_file(tmp_path / run_name / "best/model.safetensors") for run_name in ("timm", "ours"))
+    for name, tensor in start.items():
+        if tensor.is_floating_point() and "running" not in name:  # BatchNorm's statistics move with any batch
+            torch.testing.assert_close(end[name], tensor, rtol=0, atol=1e-5)
