@@ -9,7 +9,7 @@ from fer_hub.metrics import EmotionMetrics
 from fer_hub.model import FERModel
 from fer_hub.pixels import Pixels
 
-BATCH = 64  # bounds memory; larger is not faster on two cores
+BATCH = 64  # bounds memory
 
 
 @torch.inference_mode()

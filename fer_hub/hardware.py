@@ -24,7 +24,7 @@ def resolve_threads(asked: int | None, local_processes: int) -> int:
 def resolve_precision(asked: str | None, device: torch.device) -> str:
     """`no` (float32), `bf16` or `fp16`: what the user asked for, or bf16 where the device computes in it.
 
-    A CPU without avx512_bf16 or AMX emulates bf16 and can be 25 times slower than in float32.
+    A CPU without avx512_bf16 or AMX emulates bf16 and can be many times slower than in float32.
 
     Raises:
         UserError: fp16 on a device that is not CUDA.
@@ -41,8 +41,8 @@ def resolve_precision(asked: str | None, device: torch.device) -> str:
 def tune_allocator() -> None:
     """Lets glibc keep big freed blocks instead of handing them back to the kernel at every training step.
 
-    Worth up to 9x on the paper's CNN, where page faults otherwise dominate. For programs that own the process, never
-    at import. Does nothing where the C library is not glibc.
+    Otherwise page faults can dominate the training of the paper's CNN. For programs that own the process, never at
+    import. Does nothing where the C library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -53,7 +53,7 @@ def tune_allocator() -> None:
 
 
 def release_free_memory() -> None:
-    """Hands what `tune_allocator` has kept, and what is free now, back to the system: some 10 ms."""
+    """Hands what `tune_allocator` has kept, and what is free now, back to the system."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -40,8 +40,7 @@ class PaperCNN(nn.Module):
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Images, float (B, in_chans, 48, 48) -> feature maps, float (B, 128, 4, 4)."""
-        # ReLU and max commute, so ReLU after the pooling is the paper's function on a quarter of the elements:
-        # a third faster in training on two cores with AMX.
+        # ReLU and max commute, so ReLU after the pooling is the paper's function on a quarter of the elements.
         x = F.relu(F.max_pool2d(self.conv1(x), 2))
         x = F.relu(F.max_pool2d(self.conv2(x), 2))
         return F.relu(F.max_pool2d(self.conv3(x), 2))
