@@ -100,9 +100,9 @@ def parse_arguments(arguments: list[str]) -> TrainConfig:
 
 def main() -> int:
     """Runs the training; returns the exit status."""
-    # OpenMP threads that wait spin. With benchmarks/bare_loop.py on two cores, this short spin was as fast as the default
-    # when idle (2,462 and 2,469 images/s, medians of 3) and faster beside two other trainings (894 and 613, one run
-    # each). libgomp reads it when torch is imported.
+    # OpenMP threads that wait spin. With benchmarks/bare_loop.py on two cores, this short spin was as fast as the
+    # default when idle (2,462 and 2,469 images/s, medians of 3) and faster beside two other trainings (894 and 613,
+    # one run each). libgomp reads it when torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     is_main = int(os.environ.get("RANK", 0)) == 0
