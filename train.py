@@ -1,7 +1,7 @@
 """Trains an emotion classifier: `accelerate launch --quiet train.py --dataset_name PATH`, or `python train.py ...`.
 
-Arguments in, one call out; what happens is in fer_hub/training.py. Exit status: 0 done, 2 a mistake that the message
-explains, 130/143 stopped by Ctrl-C/SIGTERM with the state saved.
+Arguments in, one call out; what happens is in fer_hub/training.py. Exit status: 0 done, 1 trained but the Hub could not
+take it, 2 a mistake that the message explains, 130/143 stopped by Ctrl-C/SIGTERM with the state saved.
 """
 
 import argparse
@@ -10,14 +10,15 @@ import os
 import shlex
 import sys
 from dataclasses import replace
+from pathlib import Path
 
-from fer_hub.errors import UserError
+from fer_hub.errors import HubError, UserError
 from fer_hub.recipes import RECIPES, SCHEDULES, TrainConfig
 from fer_hub.signals import Interrupted
 
 
-def parse_arguments(arguments: list[str]) -> TrainConfig:
-    """The recipe, with the flags that were given in place of its values.
+def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None]:
+    """The recipe, with the flags that were given in place of its values; whether to push; and where to.
 
     Flags are spelled as in the official accelerate and transformers image-classification scripts.
     """
@@ -78,15 +79,15 @@ def parse_arguments(arguments: list[str]) -> TrainConfig:
     machine.add_argument("--resume_from_checkpoint", help="last, or the path of a file in checkpoints/")
     machine.add_argument("--with_tracking", action="store_true", help="log to trackers")
     machine.add_argument("--report_to", help="tensorboard, wandb, ... or all that are installed (default)")
-    machine.add_argument("--push_to_hub", action="store_true", help="not available yet")
-    machine.add_argument("--hub_model_id", help="not available yet")
+    hub = parser.add_argument_group("publish (the login is that of hf auth login or HF_TOKEN)")
+    hub.add_argument("--push_to_hub", action="store_true", help="push best/ to the Hub in the end, in one commit")
+    hub.add_argument("--hub_model_id", help="user/name of the repository (default: the user's, named as output_dir)")
 
     given = vars(parser.parse_args(arguments))
-    if "push_to_hub" in given or "hub_model_id" in given:
-        raise UserError(
-            "--push_to_hub and --hub_model_id are not available yet. "
-            "Train without them; then: hf upload user/name OUTPUT_DIR/best"
-        )
+    push = given.pop("push_to_hub", False)
+    hub_model_id = given.pop("hub_model_id", None)
+    if hub_model_id and not push:
+        raise UserError("--hub_model_id is for --push_to_hub: add it, or leave both out.")
     recipe = RECIPES[given["recipe"]]
     config = replace(recipe, **{"output_dir": f"runs/{given['recipe']}", **given})
     if config.init_from and ("architecture" in given or config.pretrained):
@@ -95,7 +96,7 @@ def parse_arguments(arguments: list[str]) -> TrainConfig:
         )
     if not 0 <= config.drop_rate < 1:
         raise UserError(f"--drop_rate {config.drop_rate} is not in 0 <= rate < 1.")
-    return config
+    return config, push, hub_model_id
 
 
 def main() -> int:
@@ -108,10 +109,22 @@ def main() -> int:
     is_main = int(os.environ.get("RANK", 0)) == 0
     logging.basicConfig(format="%(message)s", level=logging.WARNING if is_main else logging.ERROR)
     try:
-        config = parse_arguments(sys.argv[1:])
-        from fer_hub.training import train  # only now: --help and mistyped flags answer at once
+        config, push, hub_model_id = parse_arguments(sys.argv[1:])
+        push = push and is_main
+        # Imported only now: --help and mistyped flags answer at once.
+        if push:
+            from fer_hub import hub
+
+            hub_model_id = hub.check_write_access(hub_model_id, Path(config.output_dir).resolve().name)
+        from fer_hub.training import train
 
         train(config, shlex.join(["train.py", *sys.argv[1:]]))
+        if push:
+            pushed = hub.push_model(Path(config.output_dir) / "best", hub_model_id)
+            print(f"Pushed: {pushed.url}, commit {pushed.commit}")
+    except HubError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

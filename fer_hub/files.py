@@ -35,8 +35,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_atomically` for a string."""
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    """`write_atomically` for a string, in UTF-8."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: object) -> None:

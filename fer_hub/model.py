@@ -1,35 +1,47 @@
-"""`FERModel`: a timm network, its label names and its preprocessing; what everybody loads and saves.
+"""`FERModel`: a timm network, its label names and its preprocessing; what everybody loads, saves and predicts with.
 
-A model folder is `config.json` (timm's keys at top level) and `model.safetensors` (bare timm keys), beside records that
-a training adds. Stock timm architectures are saved with three input channels, so that loaders which hand over RGB
-(timm, transformers) see the gray model exactly: each channel's weights are the gray weights times its share of luma.
+A model folder is `config.json` (timm's keys at top level) and `model.safetensors` (bare timm keys), beside records of
+these weights: results, training, card, figures. Stock timm architectures are saved with three input channels, so that
+loaders which hand over RGB (timm, transformers) see the gray model exactly: each channel's weights are the gray weights
+times its share of luma.
 """
 
 import difflib
 import json
+import logging
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-import fer_hub.paper_cnn  # noqa: F401 (registers fer_paper_cnn with timm)
+from fer_hub import card, images, model_folder
 from fer_hub.errors import UserError
-from fer_hub.files import write_atomically, write_json
+from fer_hub.files import write_atomically, write_json, write_text
 from fer_hub.images import SIZE
 from fer_hub.labels import EMOTIONS
+from fer_hub.locate import locate
+from fer_hub.paper_cnn import LUMA  # importing it also registers fer_paper_cnn with timm
+
+logger = logging.getLogger(__name__)
 
 OWN_PREFIX = "fer_"  # architectures of this project are registered under it and stay gray
-LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601, as PIL converts to L
-SHIPPED = Path(__file__).parent / "weights"
+BATCH = 64  # images in one forward pass of `predict`; bounds memory
 
 
-class FERModel(nn.Module):
+class FERModel(nn.Module, PyTorchModelHubMixin):
     """A facial expression classifier over 48x48 gray images.
+
+    Of the mixin only the interface is left: its own loading is not strict and reads pickles, and its own push replaces
+    the card.
 
     Args:
         architecture: `fer_paper_cnn` or any timm name.
@@ -64,6 +76,42 @@ class FERModel(nn.Module):
         self.in_chans = in_chans
         self.model_args = dict(model_args or {})
         self.network = self._create_network(drop_rate, pretrained)
+        self.folder: Path | None = None  # where the model was loaded from, with the records of its weights
+        self._hub_commit: tuple[str, str] | None = None  # repository and commit that it was fetched from
+
+    @torch.inference_mode()
+    def predict(self, pictures: object, channel_order: str = "rgb") -> list[dict[str, float]]:
+        """Probabilities of pictures that show one face each, cut closely.
+
+        Args:
+            pictures: one or any number of them, of any size, as `images.each` takes: paths, bytes, PIL images, arrays
+                (H, W), (H, W, C), (N, H, W) or (N, H, W, C), tensors (C, H, W) or (N, C, H, W); uint8 0-255 or float
+                0-1. Read one batch at a time: an iterator of a million needs no more memory than one of 64.
+            channel_order: of arrays and tensors in colour: "rgb", or "bgr" as OpenCV has them.
+
+        Returns:
+            For each picture, also for a single one, a dict of emotion -> probability in 0..1, in the order of
+            `label_names`; they sum to 1.
+
+        Raises:
+            UserError: something is not a picture; the message says which.
+        """
+        was_training, device = self.training, next(self.parameters()).device
+        self.eval()
+        try:
+            found, rest = [], images.each(pictures)
+            while batch := list(islice(rest, BATCH)):
+                squares = []
+                for picture in batch:
+                    try:
+                        squares.append(images.to_gray_square(picture, channel_order))
+                    except UserError as error:
+                        raise UserError(f"picture {len(found) + len(squares)} (from 0): {error}") from error
+                faces = torch.from_numpy(np.stack(squares)).to(device)
+                found += self(faces).float().softmax(1).tolist()
+        finally:
+            self.train(was_training)
+        return [dict(zip(self.label_names, row, strict=True)) for row in found]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of gray images.
@@ -116,7 +164,7 @@ class FERModel(nn.Module):
         state = {key: tensor.detach().cpu().contiguous() for key, tensor in self.network.state_dict().items()}
         if self.in_chans == 1 and not self.architecture.startswith(OWN_PREFIX):
             for key in self._first_conv_keys():
-                state[key] = state[key] * LUMA.view(1, 3, 1, 1)
+                state[key] = state[key] * torch.tensor(LUMA).view(1, 3, 1, 1)
         return state
 
     def load_saved_state_dict(self, state: Mapping[str, torch.Tensor], where: str) -> None:
@@ -165,9 +213,69 @@ class FERModel(nn.Module):
         write_atomically(Path(folder) / "model.safetensors", lambda temporary: save_file(state, temporary, header))
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes a folder that `from_pretrained` and timm's `local-dir:` open."""
-        self.save_config(folder)
-        self.save_weights(folder)
+        """Writes a complete model folder: `from_pretrained`, timm and `fer-hub push` open it.
+
+        Results, training record, figures, card and ONNX files of the folder that the model came from go along while the
+        weights are still those; of changed weights they would not be true, so a bare card is written instead, and a
+        warning says so. Records of other weights that stand in `folder` are removed.
+
+        Args:
+            folder: created where needed.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        origin = self.folder if self.folder and self.folder.is_dir() else None
+        if origin and not self._has_weights_of(origin):
+            logger.warning("the weights are no longer those of %s: its results and card are not saved.", origin)
+            origin = None
+        if not (origin and origin.samefile(folder)):
+            for stale in model_folder.records(folder):
+                stale.unlink()
+            self.save_config(folder)
+            self.save_weights(folder)
+            for file in model_folder.records(origin) if origin else ():
+                copy = folder / file.relative_to(origin)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, copy)
+        if not (folder / model_folder.CARD).exists():
+            known = {"architecture": self.architecture, "num_parameters": self.num_parameters}
+            write_text(folder / model_folder.CARD, card.render({}, known))
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, revision: str | None = None, token: str | None = None
+    ) -> str:
+        """Publishes the model as `save_pretrained` writes it, in one commit (`hub.push_model`).
+
+        Args:
+            repo_id: `user/name`; created where it does not exist.
+            private: whether a new repository is private.
+            revision: a branch; default: main.
+            token: default: the stored login.
+
+        Returns:
+            The repository's address.
+
+        Raises:
+            UserError: the Hub refuses this user or name, or has a newer commit than the model was fetched from.
+            HubError: the Hub could not take it now; the message says what is there.
+        """
+        from fer_hub import hub  # which loads models to check them
+
+        parent = self._hub_commit[1] if self._hub_commit and self._hub_commit[0] == repo_id else None
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            options = ", private=True" * private + (f', revision="{revision}"' if revision else "")
+            pushed = hub.push_model(
+                folder,
+                repo_id,
+                private=private,
+                revision=revision,
+                token=token,
+                parent=parent,
+                retry=f'model.push_to_hub("{repo_id}"{options})',
+            )
+        self._hub_commit = (repo_id, pushed.commit)
+        return pushed.url
 
     @classmethod
     def from_pretrained(
@@ -197,9 +305,9 @@ class FERModel(nn.Module):
         Raises:
             UserError: nothing is there, or it is not a complete model; the message names what is missing.
         """
-        config_file, weights_file = _locate(str(name), revision, token, cache_dir, local_files_only)
+        folder, commit = locate(str(name), revision, token, cache_dir, local_files_only)
         try:
-            config = json.loads(config_file.read_text())
+            config = json.loads((folder / "config.json").read_text())
             args, cfg = dict(config["model_args"]), config["pretrained_cfg"]
             architecture, label_names = config["architecture"], config["label_names"]
             saved_chans, mean, std = cfg["input_size"][0], cfg["mean"][0], cfg["std"][0]
@@ -207,11 +315,24 @@ class FERModel(nn.Module):
             raise UserError(f"{name}: config.json is not that of a FER Hub model ({error!r}).") from error
         model = cls(architecture, label_names, mean, std, in_chans or saved_chans, args, drop_rate)
         try:
-            state = load_file(weights_file)
+            state = load_file(folder / model_folder.WEIGHTS)
         except (SafetensorError, OSError) as error:
             raise UserError(f"{name}: model.safetensors is not readable: {error}. Fetch it again.") from error
         model.load_saved_state_dict(state, f"{name}: model.safetensors")
+        model.folder = folder
+        model._hub_commit = (str(name), commit) if commit else None
         return model.eval()
+
+    def _has_weights_of(self, folder: Path) -> bool:
+        """Whether the folder describes and holds this very model."""
+        try:
+            theirs = load_file(folder / model_folder.WEIGHTS)
+            config = json.loads((folder / "config.json").read_text())
+        except (SafetensorError, OSError, ValueError):
+            return False
+        ours = self.saved_state_dict()
+        same = ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key].to(ours[key])) for key in ours)
+        return same and config["label_names"] == list(self.label_names)
 
     def _first_conv_keys(self) -> list[str]:
         first = self.network.pretrained_cfg["first_conv"]
@@ -256,27 +377,3 @@ class FERModel(nn.Module):
         except Exception as error:  # each architecture fails in its own way
             raise UserError(f"{name} does not take {SIZE}x{SIZE} images: {error}. Choose another.") from error
         return network.train()
-
-
-def _locate(name: str, revision, token, cache_dir, local_files_only) -> tuple[Path, Path]:
-    """config.json and model.safetensors of a shipped name, a folder or a Hub id."""
-    files = ("config.json", "model.safetensors")
-    shipped = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()) if SHIPPED.is_dir() else []
-    folder = SHIPPED / name if name in shipped else Path(name).expanduser()
-    if folder.is_dir():
-        for file in files:
-            if not (folder / file).is_file():
-                raise UserError(f"{folder} is not a model folder: {file} is missing. A training writes one as best/.")
-        return folder / files[0], folder / files[1]
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        known = f" Shipped models: {', '.join(shipped)}." if shipped else ""
-        raise UserError(f"no model at {name}: neither an existing folder nor a Hub id (user/name).{known}")
-    options = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-    try:
-        config, weights = (Path(hf_hub_download(name, file, **options)) for file in files)
-        return config, weights
-    except Exception as error:  # network, authentication, missing repo or file raise unrelated types
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(
-            f"cannot load {name} from the Hub: {reason} Give a folder, or check name and network."
-        ) from error

@@ -5,6 +5,8 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 from torch.nn import functional as F
 
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL converts to L
+
 
 class PaperCNN(nn.Module):
     """Three 3x3 convolutions with 2x2 max pooling, then two dense layers.
@@ -39,7 +41,13 @@ class PaperCNN(nn.Module):
         self.apply(_initialize_as_keras)
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Images, float (B, in_chans, 48, 48) -> feature maps, float (B, 128, 4, 4)."""
+        """Images, float (B, in_chans, 48, 48) -> feature maps, float (B, 128, 4, 4).
+
+        A gray network takes RGB images (B, 3, 48, 48) as well, in 0..1, and sees their luma: transformers' pipeline
+        hands over nothing else.
+        """
+        if self.in_chans == 1 and x.shape[1] == 3:
+            x = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         # ReLU and max commute, so ReLU after the pooling is the paper's function on a quarter of the elements.
         x = F.relu(F.max_pool2d(self.conv1(x), 2))
         x = F.relu(F.max_pool2d(self.conv2(x), 2))
@@ -51,7 +59,7 @@ class PaperCNN(nn.Module):
         return x if pre_logits else self.classifier(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images, float (B, in_chans, 48, 48) -> logits (B, num_classes)."""
+        """Images as for `forward_features` -> logits (B, num_classes)."""
         return self.forward_head(self.forward_features(x))
 
     def get_classifier(self) -> nn.Module:

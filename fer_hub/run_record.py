@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from fer_hub import __version__, hardware, plots
-from fer_hub.files import write_json
+from fer_hub import __version__, card, hardware, plots
+from fer_hub.files import write_json, write_text
 from fer_hub.model import FERModel
 from fer_hub.recipes import TrainConfig
 from fer_hub.splits import Splits
@@ -37,6 +37,7 @@ def create(
         "command": command,
         "architecture": model.architecture,
         "num_parameters": model.num_parameters,
+        "base_model": _base_model(config, model),
         "global_batch_size": batch_size,
         "environment": {
             "device": device.type,
@@ -49,12 +50,25 @@ def create(
         },
         "data": {
             "dataset_name": config.dataset_name,
+            "hub_id": _hub_id(config.dataset_name),
             "synthetic": config.dataset_name == "synthetic",
             "images": {name: len(pixels) for name, pixels in present.items()},
             "fingerprints": {name: pixels.fingerprint for name, pixels in present.items()},
             "duplicates": splits.counts,
         },
     }
+
+
+def _base_model(config: TrainConfig, model: FERModel) -> str | None:
+    """The Hub repository whose weights the run starts from; None for fresh weights and for local folders."""
+    if config.pretrained:
+        return model.network.pretrained_cfg["hf_hub_id"].split("@")[0]
+    return _hub_id(config.init_from)
+
+
+def _hub_id(name: str | None) -> str | None:
+    """The name, where it is that of a repository on the Hub: data/fer2013 may be one, or a folder."""
+    return name if name and "/" in name and not Path(name).expanduser().exists() else None
 
 
 def banner(record: dict, splits: Splits, per_device: int, steps_per_epoch: int, total_steps: int) -> str:
@@ -126,7 +140,7 @@ def summarize(record: dict, results: dict, progress: dict) -> dict:
 
 
 def write_results(output: Path, record: dict, results: dict, summary: dict, history: list[dict]) -> None:
-    """Writes the figures and best/results.json; all_results.json comes last, as the sign of a finished run."""
+    """Writes figures, best/results.json and the card; all_results.json comes last, as the sign of a finished run."""
     figures = output / "figures"
     figures.mkdir(exist_ok=True)
     title = f"{record['architecture']} on {record['data']['dataset_name']}"
@@ -134,7 +148,9 @@ def write_results(output: Path, record: dict, results: dict, summary: dict, hist
     for split, numbers in results.items():
         plots.plot_confusion_matrix(numbers, f"{title}, {split}", figures / f"confusion_matrix_{split}.png")
     shutil.copytree(figures, output / "best" / "figures", dirs_exist_ok=True)
-    write_json(output / "best" / "results.json", {"schema_version": 1, **_as_published(summary), **results})
+    published = {"schema_version": 1, **_as_published(summary), **results}
+    write_json(output / "best" / "results.json", published)
+    write_text(output / "best" / "README.md", card.render(published, record))
     write_json(output / "all_results.json", summary)
 
 

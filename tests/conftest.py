@@ -10,6 +10,7 @@ import pytest
 # Here and not in a fixture: test modules import `datasets`, which reads these once, while pytest collects them.
 CACHE = tempfile.mkdtemp(prefix="fer-hub-cache-")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HOME"] = CACHE
 os.environ["HF_HUB_CACHE"] = os.path.join(CACHE, "hub")
 os.environ["HF_DATASETS_CACHE"] = os.path.join(CACHE, "datasets")

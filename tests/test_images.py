@@ -1,10 +1,14 @@
 """What becomes of pictures of other modes, sizes and orientations."""
 
+import io
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from fer_hub.images import to_gray_square
+from fer_hub import UserError
+from fer_hub.images import MAX_PIXELS, each, read, to_gray_square
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (48, 48), dtype=np.uint8)
@@ -120,5 +124,164 @@ def test_shrinking_is_antialiased():
 
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_pixels_without_a_value_range_are_refused(mode):
-    with pytest.raises(ValueError, match=f"mode '{mode}'.*8 or 16 bit"):
+    with pytest.raises(UserError, match=f"mode '{mode}'.*8 or 16 bit"):
         to_gray_square(Image.new(mode, (48, 48)))
+
+
+# --- the ways in ---
+
+
+def png(image=None, form="png"):
+    buffer = io.BytesIO()
+    (image or Image.fromarray(COLOUR)).save(buffer, form)
+    return buffer.getvalue()
+
+
+def with_alpha(array):
+    return np.dstack([array, ALPHA])
+
+
+SAME = {
+    "PIL": lambda path: Image.fromarray(COLOUR),
+    "path": lambda path: path,
+    "string": lambda path: str(path),
+    "bytes": lambda path: png(),
+    "file": lambda path: io.BytesIO(png()),
+    "RGB": lambda path: COLOUR,
+    "RGBA": lambda path: with_alpha(COLOUR),
+    "float32": lambda path: COLOUR.astype(np.float32) / 255,
+    "float64": lambda path: COLOUR / 255,
+    "uint16": lambda path: COLOUR.astype(np.uint16) * 257,
+    "not contiguous": lambda path: np.repeat(COLOUR, 2, axis=1)[:, ::2],
+    "tensor": lambda path: torch.from_numpy(COLOUR).permute(2, 0, 1),
+    "float tensor": lambda path: torch.from_numpy(COLOUR).permute(2, 0, 1).float() / 255,
+    "tensor with gradient": lambda path: (torch.from_numpy(COLOUR).permute(2, 0, 1) / 255).requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("way", SAME)
+def test_every_way_in_gives_the_same_picture(way, tmp_path):
+    path = tmp_path / "face.png"
+    path.write_bytes(png())
+    assert np.array_equal(to_gray_square(SAME[way](path)), to_gray_square(Image.fromarray(COLOUR)))
+
+
+@pytest.mark.parametrize(
+    "gray",
+    [
+        GRAY,
+        GRAY[:, :, None],
+        np.dstack([GRAY, ALPHA]),
+        np.dstack([GRAY] * 3),
+        np.dstack([GRAY] * 3 + [ALPHA]),
+        GRAY / 255,
+        torch.from_numpy(GRAY),
+        torch.from_numpy(GRAY)[None],
+        torch.from_numpy(GRAY)[None].expand(3, -1, -1),
+    ],
+    ids=lambda gray: f"{type(gray).__name__} {tuple(gray.shape)}",
+)
+def test_gray_is_gray_in_every_form(gray):
+    assert np.array_equal(to_gray_square(gray), GRAY)
+
+
+def test_bool_is_black_and_white():
+    assert np.array_equal(to_gray_square(GRAY > 127), np.where(GRAY > 127, 255, 0))
+
+
+def test_bgr_only_when_asked():
+    expected = to_gray_square(COLOUR)
+    assert np.array_equal(to_gray_square(COLOUR[:, :, ::-1], "bgr"), expected)
+    assert np.array_equal(to_gray_square(np.dstack([COLOUR[:, :, ::-1], ALPHA]), "bgr"), expected)
+    tensor = torch.from_numpy(COLOUR).permute(2, 0, 1)
+    assert np.array_equal(to_gray_square(tensor.flip(0), "bgr"), expected)
+    assert not np.array_equal(to_gray_square(COLOUR[:, :, ::-1]), expected)
+    assert np.array_equal(to_gray_square(Image.fromarray(COLOUR), "bgr"), expected)  # PIL knows its order
+    assert np.array_equal(to_gray_square(GRAY, "bgr"), GRAY)
+    with pytest.raises(UserError, match="'grb' is not one of rgb, bgr"):
+        to_gray_square(COLOUR, "grb")
+
+
+def test_colour_and_gray_keep_their_modes():
+    assert read(COLOUR).mode == read(with_alpha(COLOUR)).mode == read(png()).mode == "RGB"
+    assert read(GRAY).mode == read(np.dstack([GRAY, ALPHA])).mode == "L"
+
+
+def test_the_original_is_not_changed():
+    array, image = COLOUR.copy(), Image.fromarray(COLOUR)
+    image.getexif()[0x0112] = 3
+    to_gray_square(array, "bgr"), to_gray_square(image)
+    assert np.array_equal(array, COLOUR) and np.array_equal(np.asarray(image), COLOUR)
+    assert image.getexif()[0x0112] == 3
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (COLOUR.astype(np.int64), "int64 has no stated value range"),
+        (COLOUR.astype(float), r"values in 0\.\.1, this one in .*255"),
+        (np.full((4, 4), np.nan), "values in 0..1, this one in nan"),
+        (GRAY / 255 - 0.5, "values in 0..1, this one in -0.5"),
+        (np.zeros((0, 5), np.uint8), r"shape \(0, 5\) is no picture"),
+        (np.zeros(5, np.uint8), r"shape \(5,\) is no picture"),
+        (np.zeros((2, 48, 48, 3), np.uint8), "is no picture"),
+        (torch.zeros(5, 48, 48), r"unsqueeze\(1\)"),
+        (torch.zeros(48, 48, 3), r"permute\(2, 0, 1\)"),
+        (b"not a picture", "not a picture in a format that Pillow reads"),
+        (b"", "not a picture in a format that Pillow reads"),
+        (png()[:-300], "damaged"),
+        (png(form="jpeg")[:300], "damaged"),
+        ("nowhere.png", "cannot open nowhere.png: No such file"),
+        (".", "cannot open .: Is a directory"),
+        ("https://example.org/face.png", "is an address, not a file"),
+        (7, "a int is not a picture"),
+        (None, "a NoneType is not a picture"),
+        ([[0, 1], [1, 0]], "a list is not a picture"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else type(value).__name__,
+)
+def test_what_is_no_picture_is_refused(bad, words):
+    with pytest.raises(UserError, match=words):
+        to_gray_square(bad)
+
+
+def test_bombs_are_refused_before_they_are_decoded(monkeypatch):
+    side = int(MAX_PIXELS**0.5) + 1
+    small_file = png(Image.new("1", (side, side)))
+    assert len(small_file) < 20_000
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(UserError, match="pixels, over 64,000,000"):
+        to_gray_square(small_file)
+
+
+def test_animations_give_their_first_frame():
+    frames = [Image.new("L", (48, 48), value) for value in (10, 200)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "gif", save_all=True, append_images=frames[1:])
+    assert (to_gray_square(buffer.getvalue()) == 10).all()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "count"),
+    [
+        (Image.fromarray(COLOUR), 1),
+        ("face.png", 1),
+        (b"bytes", 1),
+        (GRAY, 1),
+        (COLOUR, 1),
+        (np.stack([GRAY] * 5), 5),
+        (np.stack([GRAY] * 3), 3),
+        (np.stack([COLOUR] * 3), 3),
+        (torch.zeros(48, 48), 1),
+        (torch.zeros(3, 48, 48), 1),
+        (torch.zeros(5, 1, 48, 48), 5),
+        ([GRAY, COLOUR, "face.png"], 3),
+        ((GRAY,), 1),
+        ((name for name in "ab"), 2),
+        ([], 0),
+        (np.zeros((0, 48, 48), np.uint8), 0),
+    ],
+    ids=lambda value: None if isinstance(value, int) else f"{type(value).__name__} {getattr(value, 'shape', '')}",
+)
+def test_one_picture_and_many_are_told_apart(pictures, count):
+    assert len(list(each(pictures))) == count

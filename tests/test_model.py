@@ -1,10 +1,14 @@
 """FERModel: the model folder, strict loading, stock architectures."""
 
 import json
+import logging
 
+import numpy as np
 import pytest
 import timm
 import torch
+from huggingface_hub import PyTorchModelHubMixin
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fer_hub import EMOTIONS, FERModel, UserError
@@ -104,6 +108,24 @@ def test_damaged_files_are_named(tmp_path):
         FERModel.from_pretrained(tmp_path)
 
 
+def test_pickles_are_never_opened(tmp_path):
+    FERModel().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    with pytest.raises(UserError, match="weights as pytorch_model.bin only. Such files are pickles"):
+        FERModel.from_pretrained(tmp_path)
+
+
+def test_half_precision_weights_load_as_float32(faces, tmp_path):
+    model = FERModel()
+    model.save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    save_file({key: tensor.half() for key, tensor in load_file(weights).items()}, weights, {"format": "pt"})
+    loaded = FERModel.from_pretrained(tmp_path)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    torch.testing.assert_close(logits(loaded, faces), logits(model, faces), rtol=0, atol=1e-2)
+
+
 @pytest.mark.parametrize("name", ["./nowhere", "nowhere", "a/b/c"])
 def test_unknown_names_are_refused(name):
     with pytest.raises(UserError, match="neither an existing folder nor a Hub id"):
@@ -115,6 +137,12 @@ def test_unreachable_hub_is_a_clear_error():
         FERModel.from_pretrained("nobody/nothing")
     with pytest.raises(UserError, match="leave out --pretrained"):
         FERModel("resnet18", pretrained=True)
+
+
+def test_revision_of_a_folder_is_refused(tmp_path):
+    FERModel().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="is a folder here"):
+        FERModel.from_pretrained(tmp_path, revision="v1")
 
 
 def test_unknown_architecture_suggests_names():
@@ -130,3 +158,157 @@ def test_new_head_for_other_classes(faces, tmp_path):
     model.replace_head(EMOTIONS)
     assert logits(model, faces).shape == (5, 7)
     assert torch.equal(model.network.conv1.weight, before)
+
+
+# --- predict ---
+
+
+def test_predict_gives_a_dict_for_each_picture_in_label_order(faces):
+    model = FERModel().eval()
+    found = model.predict(faces.numpy())
+    assert [list(one) for one in found] == [list(EMOTIONS)] * 5
+    with torch.inference_mode():
+        expected = model(faces).softmax(1)
+    torch.testing.assert_close(torch.tensor([list(one.values()) for one in found]), expected)
+    assert all(isinstance(value, float) for value in found[0].values())
+
+
+def test_predict_is_the_same_for_every_form_of_a_picture(faces):
+    model = FERModel()
+    gray = faces[0].numpy()
+    expected = model.predict(gray)
+    alpha = np.full((48, 48), 9, np.uint8)
+    forms = [
+        Image.fromarray(gray),
+        gray / 255,
+        np.dstack([gray] * 3),
+        np.dstack([gray] * 3 + [alpha]),
+        np.dstack([gray, alpha]),
+        faces[0],
+        faces[0][None],
+        [gray],
+        faces[:1, None],
+    ]
+    for form in forms:
+        assert model.predict(form) == expected
+
+
+def test_predict_does_not_depend_on_the_batch_and_reads_iterators(faces):
+    model = FERModel()
+    pictures = [np.roll(faces[i % 5].numpy(), i, axis=0) for i in range(150)]
+    read = []
+
+    def stream():
+        for index, picture in enumerate(pictures):
+            read.append(index)
+            yield picture
+
+    found = model.predict(stream())
+    assert len(found) == 150 and read == list(range(150))
+    for index in (0, 63, 64, 149):
+        alone = model.predict(pictures[index])[0]
+        assert found[index] == pytest.approx(alone, abs=1e-6)
+
+
+def test_predict_takes_any_size_and_bgr(faces):
+    model = FERModel()
+    colour = torch.randint(0, 256, (97, 31, 3), dtype=torch.uint8).numpy()
+    assert model.predict(colour[:, :, ::-1].copy(), channel_order="bgr") == model.predict(colour)
+    assert model.predict(colour) == model.predict(Image.fromarray(colour))
+
+
+def test_predict_works_in_eval_mode_and_leaves_the_mode_alone(faces):
+    model = FERModel(drop_rate=0.5).train()
+    assert model.predict(faces.numpy()) == model.predict(faces.numpy())
+    assert model.training
+
+
+def test_predict_names_the_picture_that_is_none(faces):
+    pictures = [faces[0].numpy()] * 70
+    pictures[66] = b"no picture"
+    with pytest.raises(UserError, match=r"picture 66 \(from 0\): the picture is not a picture"):
+        FERModel().predict(pictures)
+    assert FERModel().predict([]) == []
+
+
+# --- the whole folder ---
+
+
+RECORDS = {"results.json": b"{}", "train_config.json": b"{}", "README.md": b"---\na: b\n---\nby hand\n",
+           "figures/curves.png": b"png", "onnx/model.onnx": b"onnx"}  # fmt: skip
+
+
+@pytest.fixture
+def complete(tmp_path):
+    folder = tmp_path / "complete"
+    FERModel().save_pretrained(folder)
+    for path, data in RECORDS.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(data)
+    return folder
+
+
+def contents(folder):
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_it_is_a_hub_mixin():
+    assert isinstance(FERModel(), PyTorchModelHubMixin)
+
+
+def test_saving_carries_the_records_over(complete, tmp_path):
+    FERModel.from_pretrained(complete).save_pretrained(tmp_path / "copy")
+    before, after = contents(complete), contents(tmp_path / "copy")
+    assert after.keys() == before.keys()
+    assert {path: after[path] for path in RECORDS} == RECORDS
+
+
+def test_saving_to_its_own_folder_changes_nothing(complete):
+    before = contents(complete)
+    FERModel.from_pretrained(complete).save_pretrained(complete)
+    assert contents(complete) == before
+
+
+def test_records_do_not_go_with_other_weights(complete, tmp_path, caplog):
+    model = FERModel.from_pretrained(complete)
+    with torch.no_grad():
+        model.network.classifier.bias += 1
+    with caplog.at_level(logging.WARNING):
+        model.save_pretrained(tmp_path / "copy")
+    assert "no longer those of" in caplog.text
+    assert contents(tmp_path / "copy").keys() == {"config.json", "model.safetensors", "README.md"}
+    assert b"by hand" not in (tmp_path / "copy/README.md").read_bytes()
+
+
+def test_saving_removes_the_records_of_other_weights(complete):
+    FERModel().save_pretrained(complete)
+    assert contents(complete).keys() == {"config.json", "model.safetensors", "README.md"}
+
+
+def test_a_fresh_model_gets_a_bare_card(tmp_path):
+    FERModel(STOCK).save_pretrained(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("---\n") and STOCK in text
+
+
+# --- the shipped model ---
+
+
+def test_shipped_model_loads_by_name_from_anywhere(faces, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    model = FERModel.from_pretrained("paper-cnn")
+    assert model.num_parameters == 619_015
+    assert not model.training
+    model.predict(faces.numpy())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_shipped_results_are_those_of_its_weights(fer2013_path):
+    from fer_hub import dataset, pixels
+
+    model = FERModel.from_pretrained("paper-cnn")
+    recorded = json.loads((model.folder / "results.json").read_text())["validation"]
+    split = pixels.decode(dataset.load(fer2013_path)["validation"], "validation")
+    found = torch.tensor([list(one.values()) for one in model.predict(split.images.numpy())])
+    assert (found.argmax(1) == split.labels).double().mean().item() == pytest.approx(recorded["accuracy"], abs=1e-12)
+    assert torch.nn.functional.nll_loss(found.log(), split.labels).item() == pytest.approx(recorded["loss"], abs=1e-4)

@@ -19,7 +19,7 @@ from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file, save_file
 
 import train
-from fer_hub import FERModel, checkpoint, synthetic
+from fer_hub import FERModel, card, checkpoint, synthetic
 from fer_hub.evaluation import summarize
 from fer_hub.pixels import decode
 from fer_hub.sources import features, png
@@ -129,6 +129,8 @@ def test_four_steps_then_resume_then_load(data, tmp_path):
     assert numbers["loss"] == pytest.approx(results["test_loss"], abs=1e-6)
 
     record = json.loads((output / "best/train_config.json").read_text())
+    published = json.loads((output / "best/results.json").read_text())
+    assert (output / "best/README.md").read_text() == card.render(published, record)
     assert record["command"].startswith("train.py --dataset_name")
     assert record["data"]["fingerprints"]["test"] == split.fingerprint
     assert record["environment"]["num_threads"] >= 1
@@ -315,8 +317,8 @@ def test_samples_are_stratified(data, tmp_path):
         (["--dataset_name", "nowhere"], "--dataset_name synthetic"),
         (["--dataset_name", "nobody/nothing"], "--dataset_name synthetic"),
         (["--mixed_precision", "fp16", "--dataset_name", "DATA"], "needs a CUDA device"),
-        (["--push_to_hub"], "not available yet"),
-        (["--hub_model_id", "me/model"], "not available yet"),
+        (["--hub_model_id", "me/model"], "is for --push_to_hub"),
+        (["--push_to_hub", "--dataset_name", "DATA"], "not logged in: hf auth login"),
         (["--architecture", "resnet_18", "--dataset_name", "DATA"], "Did you mean"),
         (["--init_from", "nowhere", "--dataset_name", "DATA"], "no model at nowhere"),
         (["--init_from", "x", "--architecture", "resnet18"], "leave out --architecture"),

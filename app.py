@@ -1,0 +1,28 @@
+"""Serves the demo page: `python app.py`, then open the address that it prints."""
+
+import argparse
+import sys
+
+from fer_hub.errors import UserError
+
+
+def main() -> int:
+    """Runs until it is stopped; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Serves the demo page.", allow_abbrev=False)
+    parser.add_argument("--model", help="a shipped name, a folder or a Hub id (user/name); default: the shipped model")
+    parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, or this machine alone)")
+    parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")
+    parser.add_argument("--share", action="store_true", help="also give it a public address, through gradio's servers")
+    given = parser.parse_args()
+    try:
+        from fer_hub.demo import launch  # takes seconds, which --help can do without
+
+        launch(given.model, given.host, given.port, given.share)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""A model's name -> the folder that holds it. Names resolve in one order: shipped, existing folder, Hub id."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from tqdm.auto import tqdm
+
+from fer_hub import model_folder
+from fer_hub.errors import UserError
+
+SHIPPED = Path(__file__).parent / "weights"
+DEFAULT_MODEL = "paper-cnn"  # of demo and recognizer; a shipped name
+
+
+def locate(
+    name: str,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> tuple[Path, str | None]:
+    """Finds a model, fetching it where it is on the Hub.
+
+    Args:
+        name: a shipped name, an existing folder or a Hub id (`user/name`), tried in this order.
+        revision: branch, tag or commit of a Hub id.
+        token: for private repositories; default: the stored login.
+        cache_dir: of downloads; default: huggingface_hub's.
+        local_files_only: do not ask the network.
+
+    Returns:
+        The folder, which has the files that a model needs, and the commit where it is a Hub id's.
+
+    Raises:
+        UserError: nothing is there, or it is no model.
+    """
+    shipped = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()) if SHIPPED.is_dir() else []
+    folder = SHIPPED / name if name in shipped else Path(name).expanduser()
+    if folder.is_dir():
+        if revision:
+            raise UserError(f"revision {revision!r} is for models on the Hub; {name} is a folder here. Leave it out.")
+        model_folder.require_model(folder, name)
+        return folder, None
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        known = f" Shipped models: {', '.join(shipped)}." if shipped else ""
+        raise UserError(f"no model at {name}: neither an existing folder nor a Hub id (user/name).{known}")
+    try:
+        folder = snapshot_download(  # of one commit: config and weights of two would not fit
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            allow_patterns=list(model_folder.PATTERNS),
+            tqdm_class=_NoBar,
+        )
+    except Exception as error:  # network, authentication, missing repo or revision raise unrelated types
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"cannot load {name} from the Hub: {reason} Give a folder, or check name and network."
+        ) from error
+    _refuse_pickles(Path(folder), name, revision, token)
+    model_folder.require_model(Path(folder), name)
+    _verify(Path(folder) / model_folder.WEIGHTS, name)
+    return Path(folder), Path(folder).name  # a snapshot is named by its commit
+
+
+def _verify(weights: Path, name: str) -> None:
+    """Raises UserError where fetched weights are not what the Hub holds: the client compares sizes alone."""
+    stored = weights.resolve()  # in the cache a large file is named by its SHA-256
+    if re.fullmatch("[0-9a-f]{64}", stored.name) and hashlib.sha256(stored.read_bytes()).hexdigest() != stored.name:
+        raise UserError(f"{name}: {weights.name} was damaged on its way here. Fetch it again: rm {stored}")
+
+
+def _refuse_pickles(folder: Path, name: str, revision: str | None, token: str | None) -> None:
+    """Raises UserError where the weights are missing because the repository has them as pickles alone."""
+    if (folder / model_folder.WEIGHTS).is_file():
+        return
+    try:
+        held = HfApi(token=token).list_repo_files(name, revision=revision)
+    except Exception:  # offline; that the weights are missing is said in any case
+        return
+    pickles = [path for path in held if path.endswith(model_folder.PICKLES)]
+    if pickles:
+        raise UserError(model_folder.pickles_only(name, pickles[0]))
+
+
+class _NoBar(tqdm):
+    """Loading a model prints nothing."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **{**kwargs, "disable": True})

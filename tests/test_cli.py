@@ -1,0 +1,90 @@
+"""The command `fer-hub`: what it prints where, and how it ends. Pushes have their own tests."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fer_hub import FERModel, cli
+
+COMMANDS = ("info", "export", "push", "push-space", "push-dataset")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    FERModel().save_pretrained(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    assert f"example:\n  fer-hub {command} " in said and "--json" in said
+
+
+def test_help_does_not_load_torch():
+    code = "import sys; from fer_hub import cli\ntry: cli.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+def test_info_of_the_shipped_model(capsys):
+    assert cli.main(["info", "paper-cnn"]) == 0
+    assert "619,015 parameters" in capsys.readouterr().out
+    assert cli.main(["info", "paper-cnn", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    recorded = json.loads((FERModel.from_pretrained("paper-cnn").folder / "results.json").read_text())
+    assert found["test"]["accuracy"] == recorded["test"]["accuracy"]
+    assert found["label_names"][0] == "angry" and found["seed"] == recorded["seed"]
+
+
+def test_info_of_a_model_without_records(folder, capsys):
+    assert cli.main(["info", folder]) == 0
+    assert "no results are recorded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "nowhere"], "no model at nowhere"),
+        (["info", "user/name"], "cannot load user/name from the Hub"),
+        (["export", "paper-cnn"], "--output_dir exported"),
+        (["export", "FOLDER", "--int8"], "--dataset_name"),
+        (["push", "nowhere", "--repo_id", "user/name"], "nowhere is not a folder"),
+        (["push", "FOLDER", "--repo_id", "name"], "--repo_id 'name' is not of the form user/name"),
+        (["push", "FOLDER", "--repo_id", "user/name", "--revision", "a" * 40], "is a commit"),
+        (["push-dataset", "nowhere", "--repo_id", "user/name"], "no data set at nowhere"),
+    ],
+)
+def test_mistakes_end_with_2_and_one_message(arguments, words, folder, capsys):
+    assert cli.main([folder if argument == "FOLDER" else argument for argument in arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and words in said.err and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["push", "folder"], ["info"], ["push", "--repo", "a/b", "f"]])
+def test_mistyped_commands_end_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert "usage: fer-hub" in capsys.readouterr().err
+
+
+def test_a_checkout_that_is_not_installed_runs_it_too(folder):
+    done = subprocess.run([sys.executable, "-m", "fer_hub", "info", folder, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["architecture"] == "fer_paper_cnn"
+
+
+def test_without_a_hub_a_push_ends_with_1(folder, capsys, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert cli.main(["push", folder, "--repo_id", "user/name", "--private"]) == 1
+    said = capsys.readouterr().err
+    assert "HF_HUB_OFFLINE=1 forbids it" in said
+    assert f"Again: fer-hub push {folder} --repo_id user/name --private" in said
+    assert "hf_secret" not in said

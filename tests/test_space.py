@@ -1,0 +1,252 @@
+"""Spaces: the pushed files alone must serve the page. Real client, real server (hub_server), real gradio."""
+
+import ast
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import httpx
+import hub_server
+import pytest
+
+from fer_hub import EMOTIONS, FERModel, UserError, space, synthetic
+from fer_hub.model_folder import card_metadata
+from fer_hub.sources import png
+
+ROOT = Path(__file__).parent.parent
+MODEL, SPACE = "user/model", "user/demo"
+COMMAND = [sys.executable, "-m", "fer_hub", "push-space", "--repo_id", SPACE, "--model", MODEL, "--json"]
+
+
+def folder_files(folder):
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def environment(hub, home, **more):
+    names = ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "PYTHONPATH")
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    ours = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_write", "HF_HOME": str(home)}
+    return {**kept, **ours, **more}
+
+
+def push(hub, home, *options, **more):
+    arguments = {"capture_output": True, "text": True, "cwd": ROOT}
+    return subprocess.run([*COMMAND, *options], env=environment(hub, home, **more), **arguments)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    FERModel().save_pretrained(folder)
+    return folder
+
+
+# --- the files ---
+
+
+def test_the_front_matter_tells_the_hub_how_to_serve_it():
+    metadata = card_metadata(space.files(MODEL)["README.md"], "README.md")
+    assert metadata["sdk"] == "gradio" and metadata["sdk_version"] == version("gradio")
+    assert metadata["app_file"] == "app.py" and metadata["models"] == [MODEL] and metadata["license"] == "apache-2.0"
+    assert (
+        metadata["python_version"] == "3.11" and 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text()
+    )
+    assert len(metadata["short_description"]) <= 60
+
+
+def test_the_package_goes_along_whole_and_alone():
+    package = {path for path in space.files(MODEL) if path.startswith("fer_hub/")}
+    assert {f"fer_hub/{file.name}" for file in (ROOT / "fer_hub").glob("*.py")} <= package
+    assert "fer_hub/card_template.md" in package
+    assert not [path for path in package if "weights/" in path or "__pycache__" in path]
+
+
+def test_the_requirements_are_what_the_page_imports_with_the_floors_of_the_project():
+    lines = space.REQUIREMENTS.split()
+    assert set(lines) <= set((ROOT / "requirements.txt").read_text().split("\n"))
+    code = "import sys, fer_hub.demo; print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('fer_hub')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = set()
+    for file in done.stdout.split():
+        for node in ast.walk(ast.parse(Path(file).read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            imported |= {name.split(".")[0] for name in names}
+    distributions = packages_distributions()
+    foreign = {distributions[name][0].lower() for name in imported - sys.stdlib_module_names - {"fer_hub", "gradio"}}
+    assert {re.match(r"\w+", line)[0] for line in lines} == {name.replace("-", "_") for name in foreign}
+
+
+@pytest.mark.parametrize("model", ["paper-cnn", "runs/paper/best", 'a/b")\nprint("', ""])
+def test_what_is_no_hub_id_is_refused(model):
+    with pytest.raises(UserError, match="fer-hub push runs/NAME/best"):
+        space.files(model)
+
+
+# --- the push ---
+
+
+def test_the_model_must_be_on_the_hub(tmp_path):
+    with hub_server.run() as hub:
+        done = push(hub, tmp_path)
+        assert done.returncode == 2 and f"no model {MODEL} on the Hub" in done.stderr
+        hub.add_repo(MODEL, {"README.md": b"# empty\n"})
+        done = push(hub, tmp_path)
+        assert done.returncode == 2 and "config.json is missing" in done.stderr
+        assert ("space", SPACE) not in hub.repos
+
+
+def test_offline_it_ends_at_once_and_says_so(tmp_path):
+    with hub_server.run() as hub:
+        done = push(hub, tmp_path, HF_HUB_OFFLINE="1")
+        assert done.returncode == 1 and "Nothing was pushed" in done.stderr and "Traceback" not in done.stderr
+        assert not hub.requests
+
+
+# --- the page, from the pushed files ---
+
+
+@pytest.fixture(scope="module")
+def pushed(folder, tmp_path_factory):
+    """A server with the model and the Space, and what the push printed."""
+    with hub_server.run() as hub:
+        hub.add_repo(MODEL, folder_files(folder))
+        done = push(hub, tmp_path_factory.mktemp("home"), "--private")
+        assert done.returncode == 0, done.stderr
+        yield hub, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def page(pushed, tmp_path_factory):
+    """The address of the page that `python app.py` serves where there is nothing but the pushed files."""
+    hub, _ = pushed
+    here, home = tmp_path_factory.mktemp("space"), tmp_path_factory.mktemp("home")
+    held = hub.files(SPACE, repo_type="space")
+    for path, data in held.items():
+        (here / path).parent.mkdir(parents=True, exist_ok=True)
+        (here / path).write_bytes(data)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(home / "gradio")}
+    with open(home / "log", "w+") as log:
+        server = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=here, env=environment(hub, home, **settings), stdout=log, stderr=log
+        )
+        try:
+            address, end = f"http://127.0.0.1:{port}", time.monotonic() + 120
+            while not _answers(address):
+                assert server.poll() is None and time.monotonic() < end, (home / "log").read_text()
+                time.sleep(0.2)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(30)
+    assert {path for path in folder_files(here) if "__pycache__" not in path} == set(
+        held
+    )  # serving writes nothing here
+    said = (home / "log").read_text()  # gradio's own refusal of other files aside, visitors' mistakes leave no traces
+    assert said.count("Traceback") == said.count("InvalidPathError:"), said
+
+
+def _answers(address):
+    try:
+        return httpx.get(address, timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def ask(page, picture):
+    """What the page's API says of a field's value: ("complete" or "error", data)."""
+    call = f"{page}/gradio_api/call/predict_crop"
+    event = httpx.post(call, json={"data": [picture]}).json()["event_id"]
+    kind, data = re.match(r"event: (\w+)\ndata: (.*)", httpx.get(f"{call}/{event}", timeout=60).text).groups()
+    return kind, json.loads(data)
+
+
+def test_a_push_is_one_commit_of_all_files_into_a_private_space(pushed):
+    hub, said = pushed
+    held = {path: data for path, data in hub.files(SPACE, repo_type="space").items() if path != ".gitattributes"}
+    assert held == space.files(MODEL)
+    assert said["created"] and hub.repo(SPACE, "space").private and hub.repo(SPACE, "space").sdk == "gradio"
+    assert len(hub.commits(SPACE, repo_type="space")) == 2  # the Hub's own, and ours
+
+
+def test_the_same_push_again_is_nothing_to_do(pushed, tmp_path):
+    hub, said = pushed
+    done = push(hub, tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert not again["uploaded"] and not again["deleted"] and again["commit"] == said["commit"]
+
+
+def test_the_page_gives_the_models_probabilities(page, folder, tmp_path):
+    from gradio_client import Client, handle_file
+
+    face = tmp_path / "face.png"
+    face.write_bytes(png(synthetic.draw_split("test")[0][0]))
+    answer = Client(page, verbose=False).predict(handle_file(face), api_name="/predict_crop")
+    found = {entry["label"]: entry["confidence"] for entry in answer["confidences"]}
+    assert set(found) == set(EMOTIONS)
+    assert found == pytest.approx(FERModel.from_pretrained(folder).predict(face)[0], abs=1e-5)
+
+
+def test_damaged_pictures_get_a_message_without_internals(page, tmp_path):
+    from gradio_client import Client, handle_file
+
+    face = png(synthetic.draw_split("test")[0][0])
+    for name, data, words in (("half.png", face[:300], "damaged"), ("text.png", b"text", "not a picture")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(Exception, match=words) as error:
+            Client(page, verbose=False).predict(handle_file(tmp_path / name), api_name="/predict_crop")
+        assert "/" not in str(error.value) and "0x" not in str(error.value)
+
+
+def test_the_page_opens_neither_addresses_nor_other_files(page, pushed, tmp_path):
+    hub, _ = pushed
+    before = len(hub.requests)
+    meta = {"meta": {"_type": "gradio.FileData"}}
+    kind, said = ask(page, {"path": f"{hub.endpoint}/{MODEL}/resolve/main/figure.png", **meta})
+    assert kind == "error" and "fetches nothing" in said["error"]
+    (tmp_path / "face.png").write_bytes(png(synthetic.draw_split("test")[0][0]))
+    for marked in (meta, {}):  # gradio looks after marked files alone
+        kind, said = ask(page, {"path": str(tmp_path / "face.png"), **marked})
+        assert kind == "error" and str(tmp_path) not in json.dumps(said)
+    assert len(hub.requests) == before
+
+
+def test_webcam_pictures_in_the_request_are_read(page, folder):
+    import base64
+
+    face = png(synthetic.draw_split("test")[0][1])
+    url = f"data:image/png;base64,{base64.b64encode(face).decode()}"
+    kind, said = ask(page, {"url": url, "meta": {"_type": "gradio.FileData"}})
+    assert kind == "complete"
+    (expected,) = FERModel.from_pretrained(folder).predict(face)
+    assert said[0]["label"] == max(expected, key=expected.get)
+
+
+def test_the_page_says_what_it_is_not_for_and_needs_no_other_server(page):
+    config = httpx.get(f"{page}/config").json()
+    said = " ".join(str(component["props"].get("value")) for component in config["components"])
+    assert "not an emotion" in said and "closely" in said and "Art. 5(1)(f)" in said
+    assert not config["run_history"] and not config["analytics_enabled"]
+    assert not re.search(r"(url\(|@import)\W*http", httpx.get(f"{page}/theme.css").text)
+    assert httpx.get(f"{page}/monitoring").status_code == 403
+
+
+@pytest.mark.parametrize(("option", "words"), [("--model", "no model at nowhere"), ("--port", "cannot be served")])
+def test_app_names_a_mistake_and_ends_with_2(page, option, words, monkeypatch, capsys):
+    import app
+
+    value = {"--model": "nowhere", "--port": page.rpartition(":")[2]}[option]
+    monkeypatch.setattr(sys, "argv", ["app.py", option, value])
+    assert app.main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and words in said
