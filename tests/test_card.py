@@ -269,7 +269,7 @@ def test_a_push_fills_in_the_name():
     text = card.render(RESULTS, RECORD)
     pushed = card.for_repository(text.encode(), "somebody/faces").decode()
     assert card.REPOSITORY not in pushed
-    assert text.count(card.REPOSITORY) == pushed.count("somebody/faces") == 4
+    assert text.count(card.REPOSITORY) == pushed.count("somebody/faces") == 5
     assert 'FERModel.from_pretrained("somebody/faces")' in pushed and '"hf-hub:somebody/faces"' in pushed
 
 
