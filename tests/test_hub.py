@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import hub_server
@@ -138,6 +139,13 @@ def test_a_revision_is_a_branch(hub, online, folder):
     assert held(hub, revision="v2") == {**expected(folder), "notes.txt": b"main"}
     push_model(folder, REPO, revision="v2")
     assert len(hub.commits(REPO, revision="v2")) == 3
+
+
+def test_a_server_without_xet_is_pushed_to_by_a_client_that_has_it(hub, online, folder):
+    assert find_spec("hf_xet") and not constants.HF_HUB_DISABLE_XET
+    push_model(folder, REPO)
+    assert any("objects/batch" in path for _, path in hub.requests)
+    assert not any("xet" in path for _, path in hub.requests)
 
 
 # --- what is not fit to be published ---
@@ -518,6 +526,7 @@ TRAIN = [sys.executable, "train.py", "--dataset_name", "synthetic", "--max_train
          "200", "--max_eval_samples", "70", "--num_threads", "1"]  # fmt: skip
 LOAD = """
 import sys
+from importlib.util import find_spec
 from fer_hub import FERModel, synthetic
 for model in map(FERModel.from_pretrained, sys.argv[1:]):
     print(model.predict(synthetic.draw_split("test")[0][:20]))
@@ -543,6 +552,14 @@ def test_train_push_load_gives_the_same_probabilities(hub, tmp_path):
     here, there = loaded.stdout.splitlines()
     assert here == there
     assert not any("hf_write" in file.read_text(errors="ignore") for file in output.rglob("*") if file.is_file())
+
+
+def test_two_processes_make_one_commit(hub, tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    done = run(hub, *torchrun, *TRAIN[1:], "--output_dir", tmp_path / "run", "--push_to_hub")
+    assert done.returncode == 0, done.stderr
+    assert len(hub.commits("user/run")) == 2 and "model.safetensors" in hub.files("user/run")
+    assert sum(path.endswith("/commit/main") for _, path in hub.requests) == 1
 
 
 def test_a_training_whose_push_fails_has_lost_nothing(hub, tmp_path):

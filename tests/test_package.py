@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hub_server
 import pytest
 import yaml
 
@@ -27,8 +28,8 @@ def site(tmp_path_factory):
     return site
 
 
-def run(site, folder, *command):
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+def run(site, folder, *command, **more):
+    environment = {**os.environ, "PYTHONPATH": str(site), **more}
     return subprocess.run(list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -57,6 +58,21 @@ def test_the_wheel_loads_the_shipped_model_and_renders_its_card(site, tmp_path):
     assert found["same"]
     assert found["card"] == (ROOT / "fer_hub/weights/paper-cnn/README.md").read_text()
     assert "mine/results.json" in found["saved"] and "mine/figures/curves.png" in found["saved"]
+
+
+def test_the_wheel_loads_from_the_hub(site, tmp_path):
+    from fer_hub.locate import SHIPPED
+
+    names = ("config.json", "model.safetensors")
+    code = (
+        "import numpy as np; from fer_hub import FERModel; face = np.arange(2304, dtype=np.uint8).reshape(48, 48)\n"
+        "print(*(FERModel.from_pretrained(name).predict(face) for name in ('user/model', 'paper-cnn')), sep='\\n')"
+    )
+    with hub_server.serve("user/model", {name: SHIPPED / "paper-cnn" / name for name in names}) as endpoint:
+        done = run(site, tmp_path, sys.executable, "-c", code, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
+    assert done.returncode == 0, done.stderr
+    fetched, shipped = done.stdout.splitlines()
+    assert fetched == shipped
 
 
 def test_the_wheel_brings_the_command(site, tmp_path):
