@@ -123,8 +123,9 @@ def _pushed(push) -> tuple[dict, str]:
     else:
         lines = [f"{would}{what} {path}" for what, paths in (("uploaded", push.uploaded), ("deleted", push.deleted))
                  for path in paths]  # fmt: skip
-        end = "(dry run: nothing was written)" if push.dry_run else f"commit {push.commit}"
-        lines.append(f"{push.url} {end}")
+        before = f", on top of {push.parent}" if push.parent else ""
+        end = f"dry run{before}: nothing was written" if push.dry_run else f"commit {push.commit}{before}"
+        lines.append(f"{push.url}: {end}")
     if push.kept:
         lines.append(f"not ours and left as they are: {', '.join(push.kept)}")
     return asdict(push), "\n".join(lines)

@@ -73,22 +73,25 @@ def export(model: FERModel, folder: Path, int8: bool = False, dataset_name: str 
         train, validation = (decode(splits[name], f"{dataset_name}, split {name}") for name in ("train", "validation"))
         calibration = stratified_sample(train, CALIBRATION_IMAGES, seed=0).images
 
-    paths = [Path(folder) / "onnx" / "model.onnx"]
-    export_onnx(model, paths[0])
-    measured = {}
+    exact_file, coarse_file = (Path(folder) / "onnx" / name for name in ("model.onnx", "model_int8.onnx"))
+    before = exact_file.read_bytes() if exact_file.is_file() else None
+    export_onnx(model, exact_file)
+    if before != exact_file.read_bytes():
+        coarse_file.unlink(missing_ok=True)  # of other weights
+    files, measured = [exact_file], {}
     if int8:
-        paths.append(paths[0].with_name("model_int8.onnx"))
-        export_int8(paths[0], paths[1], calibration)
+        files.append(coarse_file)
+        export_int8(exact_file, coarse_file, calibration)
         labels = validation.labels.numpy()
-        exact, coarse = (probabilities(path, validation.images).argmax(1) for path in paths)
+        exact, coarse = (probabilities(file, validation.images).argmax(1) for file in files)
         measured = {
             "dataset_name": dataset_name,
             "float32": _accuracy(exact, labels),
             "int8": _accuracy(coarse, labels),
             "agreement": float((exact == coarse).mean()),
         }
-        _write(_read(paths[1]), {"validation": json.dumps(measured)}, paths[1])
-    return {"opset": OPSET, "files": [{"path": str(p), "bytes": p.stat().st_size} for p in paths], **measured}
+        _write(_read(coarse_file), {"validation": json.dumps(measured)}, coarse_file)
+    return {"opset": OPSET, "files": [{"path": str(f), "bytes": f.stat().st_size} for f in files], **measured}
 
 
 def export_onnx(model: FERModel, path: Path) -> None:

@@ -12,6 +12,7 @@ import logging
 import re
 import shlex
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Push:
     Attributes:
         repo_id: `user/name`.
         url: of the repository.
-        commit: the head of the branch afterwards; None where a dry run found no repository.
+        parent: the head of the branch before; None where there was none.
+        commit: the head afterwards; the same where nothing was to do.
         created: whether the repository is new.
         uploaded: files that are new or changed, by path.
         deleted: files that an earlier push left and that are gone from the folder.
@@ -53,6 +55,7 @@ class Push:
 
     repo_id: str
     url: str
+    parent: str | None
     commit: str | None
     created: bool
     uploaded: tuple[str, ...]
@@ -252,7 +255,7 @@ def _push_once(
     kept = tuple(path for path in held if path not in files and not owned(path) and path != ".gitattributes")
 
     def done(commit: str | None) -> Push:
-        return Push(target.repo_id, target.url, commit, target.created, uploaded, deleted, kept, dry_run)
+        return Push(target.repo_id, target.url, head, commit, target.created, uploaded, deleted, kept, dry_run)
 
     if dry_run or not (uploaded or deleted):
         return done(head)
@@ -405,12 +408,11 @@ def _explain_status(status: int, error: HfHubHTTPError, target: _Target) -> _Tro
 
 def _is_of_the_client(error: Exception) -> bool:
     """Whether huggingface_hub raised it, reading an answer, and not a mistake of ours."""
-    frame = error.__traceback__
-    names = []
-    while frame is not None:
-        names.append(frame.tb_frame.f_globals.get("__name__", ""))
-        frame = frame.tb_next
-    return any(name.startswith("huggingface_hub") for name in names)
+    return any(frame.f_globals.get("__name__", "").startswith("huggingface_hub.") for frame in _frames(error))
+
+
+def _frames(error: Exception) -> list:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def _may_have_arrived(error: Exception) -> bool:
@@ -418,8 +420,9 @@ def _may_have_arrived(error: Exception) -> bool:
     response = getattr(error, "response", None)
     try:
         request = error.request if response is None else response.request
-    except (AttributeError, RuntimeError):  # the client has errors without a request
-        return False
+    except (AttributeError, RuntimeError):  # an answer that could not be read
+        functions = {frame.f_code.co_name for frame in _frames(error)}
+        return "create_commit" in functions and not functions & {"_validate_yaml", "preupload_lfs_files"}
     return "/commit/" in str(request.url) and (response is None or response.status_code >= 500)
 
 

@@ -124,6 +124,18 @@ def test_flow(faces, write_csv, tmp_path):
     assert json.loads(json.dumps(done)) == done
 
 
+def test_an_int8_file_does_not_outlive_its_weights(tmp_path):
+    torch.manual_seed(0)
+    model = FERModel()
+    export(model, tmp_path)
+    coarse = tmp_path / "onnx/model_int8.onnx"
+    coarse.write_bytes(b"of these weights")
+    export(model, tmp_path)
+    assert coarse.exists()
+    export(FERModel(), tmp_path)
+    assert not coarse.exists()
+
+
 def test_refuses_int8_without_fitting_data(tmp_path, faces, write_csv):
     with pytest.raises(UserError, match="--dataset_name"):
         export(FERModel(), tmp_path / "out", int8=True)

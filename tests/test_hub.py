@@ -83,7 +83,7 @@ def test_a_push_is_one_commit_with_exactly_the_folder(hub, online, folder):
     pushed = push_model(folder, REPO)
     assert held(hub) == expected(folder)
     assert [commit.title for commit in hub.commits(REPO)] == ["initial commit", "test_resnet, FER Hub 0.1.0"]
-    assert pushed.created and pushed.commit == hub.commits(REPO)[-1].sha
+    assert pushed.created and pushed.parent == hub.commits(REPO)[0].sha and pushed.commit == hub.commits(REPO)[-1].sha
     assert set(pushed.uploaded) == set(before)
     assert contents(folder) == before
     assert REPO.encode() in held(hub)["README.md"] and card.REPOSITORY.encode() not in held(hub)["README.md"]
