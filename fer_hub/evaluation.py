@@ -5,6 +5,7 @@ from accelerate import Accelerator
 from scipy.stats import binomtest
 from torch.nn import functional as F
 
+from fer_hub import calibration
 from fer_hub.metrics import EmotionMetrics
 from fer_hub.model import FERModel
 from fer_hub.pixels import Pixels
@@ -79,10 +80,12 @@ def evaluate_model(
         leaked: bool (N,), the images that are also in train; adds `dedup`, the numbers without them.
 
     Returns:
-        What `summarize` gives, and `dedup` likewise (`n`, `loss`, `accuracy`, `macro_f1`, `interval`).
+        What `summarize` and `calibration.measure` give, and `dedup` likewise (`n`, `loss`, `accuracy`, `macro_f1`,
+        `interval`).
     """
     logits = compute_logits(model, pixels.images, accelerator)
     results = summarize(logits, pixels.labels, model.label_names)
+    results |= calibration.measure(logits.double().softmax(1).numpy(), pixels.labels.numpy())
     if leaked is not None and not leaked.all():
         rest = summarize(logits[~leaked], pixels.labels[~leaked], model.label_names)
         results["dedup"] = {key: rest[key] for key in ("n", "loss", "accuracy", "interval", "macro_f1")}

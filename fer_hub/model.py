@@ -77,7 +77,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         self.model_args = dict(model_args or {})
         self.network = self._create_network(drop_rate, pretrained)
         self.folder: Path | None = None  # where the model was loaded from, with the records of its weights
-        self._hub_commit: tuple[str, str] | None = None  # repository and commit that it was fetched from
+        self._fetched: dict[tuple[str, str], str] = {}  # the commit that it came from, by repository and branch
 
     @torch.inference_mode()
     def predict(self, pictures: object, channel_order: str = "rgb") -> list[dict[str, float]]:
@@ -261,7 +261,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         """
         from fer_hub import hub  # which loads models to check them
 
-        parent = self._hub_commit[1] if self._hub_commit and self._hub_commit[0] == repo_id else None
+        branch = revision or "main"
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             options = ", private=True" * private + (f', revision="{revision}"' if revision else "")
@@ -271,10 +271,10 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
                 private=private,
                 revision=revision,
                 token=token,
-                parent=parent,
+                parent=self._fetched.get((repo_id, branch)),
                 retry=f'model.push_to_hub("{repo_id}"{options})',
             )
-        self._hub_commit = (repo_id, pushed.commit)
+        self._fetched[repo_id, branch] = pushed.commit
         return pushed.url
 
     @classmethod
@@ -320,7 +320,9 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             raise UserError(f"{name}: model.safetensors is not readable: {error}. Fetch it again.") from error
         model.load_saved_state_dict(state, f"{name}: model.safetensors")
         model.folder = folder
-        model._hub_commit = (str(name), commit) if commit else None
+        if commit:
+            branch = "main" if revision in (None, commit) else revision
+            model._fetched[str(name), branch] = commit
         return model.eval()
 
     def _has_weights_of(self, folder: Path) -> bool:

@@ -50,3 +50,25 @@ def plot_confusion_matrix(results: dict, title: str, path: Path) -> None:
     axes.set(xlabel="predicted", ylabel="true", title=title)
     figure.colorbar(picture, label="share of the true class", shrink=0.85)
     figure.savefig(path, dpi=150)
+
+
+def plot_reliability(results: dict, title: str, path: Path) -> None:
+    """The share of right predictions against the stated probability, and how many images each bin has.
+
+    Args:
+        results: `reliability` and `ece`, as from `calibration.measure`.
+        title: names the run, its data set and the split.
+        path: the PNG file.
+    """
+    confidence, accuracy, n = (
+        np.array([part[key] for part in results["reliability"]]) for key in ("confidence", "accuracy", "n")
+    )
+    figure = Figure(figsize=(5, 5.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    upper.plot([0, 1], [0, 1], ":", color="0.6", label="calibrated")
+    upper.plot(confidence, accuracy, "o-", ms=4, color="#0072B2", label=f"model, ECE {results['ece']:.3f}")
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right predictions", title=title)
+    upper.legend(frameon=False, loc="upper left")
+    lower.bar(confidence, n, width=0.05, color="0.6")
+    lower.set(xlabel="highest probability (mean of the bin)", ylabel="images")
+    figure.savefig(path, dpi=150)

@@ -60,8 +60,14 @@ def sampled():
 
 
 def measured_further():
-    results, record = changed(results__robustness={"mean_corruption_accuracy": 0.4567})
-    results["test"] |= {"ece": 0.0321, "brier": 0.6543}
+    return changed(results__robustness={"mean_corruption_accuracy": 0.4567})
+
+
+def not_calibrated():
+    results, record = changed()
+    for split in ("validation", "test"):
+        for key in ("ece", "ece_equal_mass", "brier", "reliability"):
+            del results[split][key]
     return results, record
 
 
@@ -70,6 +76,7 @@ VARIANTS = {
     "no test": without_test(),
     "synthetic": synthetic(),
     "sampled": sampled(),
+    "not calibrated": not_calibrated(),
     "measured further": measured_further(),
     "cleaned": changed(config__drop_leaked_train=True),
     "pretrained": changed(architecture="resnet18", config__pretrained=True, base_model="timm/resnet18.a1_in1k"),
@@ -215,11 +222,15 @@ def test_equal_numbers_without_leaks_are_not_printed_twice():
 
 
 def test_calibration_and_robustness_appear_when_measured():
-    page = card.render(RESULTS, RECORD)
-    assert "Calibration" not in page and "Robustness" not in page and "was not measured" in page
-    page = card.render(*measured_further())
-    assert "0.032" in page and "0.654" in page and "figures/reliability_test.png" in page
-    assert "45.7 %" in page and "was not measured" not in page
+    page = card.render(*not_calibrated())
+    assert "Calibration" not in page and "reliability" not in page and "was not measured" in page
+    assert "Robustness" not in card.render(RESULTS, RECORD)
+    results, record = measured_further()
+    results["test"] |= {"ece": 0.0321, "ece_equal_mass": 0.0432, "brier": 0.6543}
+    page = card.render(results, record)
+    for printed in ("0.032", "0.043", "0.654", "figures/reliability_test.png", "45.7 %"):
+        assert printed in page
+    assert "was not measured" not in page
 
 
 def test_numbers_are_those_of_the_inputs():
@@ -234,7 +245,7 @@ def test_numbers_are_those_of_the_inputs():
     for printed in ("7,654,321", "0.0625", "seed 77", "1 h 2 min", "98,765 images/s", ": 4,321", "batch 333", "87.6 %",
                     "81.1 % to 90.0 %", "0.222", "Of the 3,000 test images, 100", "76.5 %", "0.123"):  # fmt: skip
         assert printed in page
-    for old in ("619,015", "56.1 %", "55.6 %", "2,076"):
+    for old in ("619,015", "56.1 %", "55.6 %", f"{RESULTS['train_images_per_second']:,.0f}"):
         assert old not in page
 
 

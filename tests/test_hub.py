@@ -491,6 +491,10 @@ def test_a_model_does_not_overwrite_what_came_after_it(hub, online, folder, tmp_
     again.push_to_hub(REPO)
     again.push_to_hub(REPO)
     assert len(hub.commits(REPO)) == 4
+    with torch.no_grad():
+        model.network.fc.bias += 1
+    model.push_to_hub(REPO, revision="mine")  # another branch is no matter of what came after it on main
+    assert len(hub.commits(REPO, revision="mine")) == 5 and len(hub.commits(REPO)) == 4
 
 
 def test_revisions_load(hub, online, folder, tmp_path):
