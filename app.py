@@ -11,7 +11,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Serves the demo page.", allow_abbrev=False)
     parser.add_argument("--model", help="a shipped name, a folder or a Hub id (user/name); default: the shipped model")
     parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, or this machine alone)")
-    parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")
+    parser.add_argument("--port", type=_port, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="also give it a public address, through gradio's servers")
     given = parser.parse_args()
     try:
@@ -22,6 +22,12 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 1 to 65535")
+    return int(text)
 
 
 if __name__ == "__main__":

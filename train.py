@@ -118,7 +118,7 @@ def main() -> int:
             hub_model_id = hub.check_write_access(hub_model_id, Path(config.output_dir).resolve().name)
         from fer_hub.training import train
 
-        train(config, shlex.join(["train.py", *sys.argv[1:]]))
+        train(config, shlex.join(["train.py", *_without_push(sys.argv[1:])]))
         if push:
             pushed = hub.push_model(Path(config.output_dir) / "best", hub_model_id)
             print(f"Pushed: {pushed.url}, commit {pushed.commit}")
@@ -136,6 +136,17 @@ def main() -> int:
             print(f"{stop}; the state is saved. Go on with the same command and --resume_from_checkpoint last")
         return 128 + stop.signal
     return 0
+
+
+def _without_push(arguments: list[str]) -> list[str]:
+    """The command as it is recorded and published: whoever repeats it does not publish over the model."""
+    kept, rest = [], iter(arguments)
+    for argument in rest:
+        if argument == "--hub_model_id":
+            next(rest)
+        elif argument != "--push_to_hub" and not argument.startswith("--hub_model_id="):
+            kept.append(argument)
+    return kept
 
 
 def _positive(text: str) -> int:

@@ -62,6 +62,11 @@ def for_repository(card: bytes, repo_id: str) -> bytes:
     return card.replace(REPOSITORY.encode(), repo_id.encode())
 
 
+def without_repository(card: bytes, repo_id: str) -> bytes:
+    """The card of a model that was fetched from `repo_id`, for whatever repository it goes to: undoes the above."""
+    return card.replace(repo_id.encode(), REPOSITORY.encode())
+
+
 # --- what is known ---------------------------------------------------------------------------------------------------
 
 

@@ -5,11 +5,12 @@ Exit status: 0 done, 1 the Hub could not take or give something now, 2 a mistake
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from fer_hub import __version__
+from fer_hub import __version__, model_folder
 from fer_hub.errors import HubError, UserError
 
 
@@ -53,7 +54,7 @@ def _info(given) -> tuple[dict, str]:
         f"  classes   {', '.join(model.label_names)}",
     ]
     if record:
-        lines.append(f"  training  recipe {found['recipe']}, seed {found['seed']}, {record['command']}")
+        lines.append(f"  training  recipe {found['recipe']}, seed {found['seed']}, {record.get('command')}")
     for split in ("validation", "test"):
         if split in results:
             numbers = results[split]
@@ -69,20 +70,17 @@ def _info(given) -> tuple[dict, str]:
 
 
 def _record(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text()) if file.is_file() else {}
-    except ValueError as error:
-        raise UserError(f"{file} is not JSON: {error}. Restore it, or train again.") from error
+    return model_folder.parse_record(file.read_bytes(), str(file)) if file.is_file() else {}
 
 
 def _export(given) -> tuple[dict, str]:
     from fer_hub.export import export
     from fer_hub.model import FERModel
 
-    folder = Path(given.output_dir or given.model).expanduser()
-    if not given.output_dir and not folder.is_dir():
+    model = FERModel.from_pretrained(given.model, revision=given.revision)
+    folder = Path(os.path.expanduser(given.output_dir or given.model))
+    if not given.output_dir and not (folder.is_dir() and folder.samefile(model.folder)):
         raise UserError(f"{given.model} is not a folder to write to. Name one: --output_dir exported")
-    model = FERModel.from_pretrained(given.model)
     done = export(model, folder, given.int8, given.dataset_name)
     lines = [f"{file['path']}  {file['bytes'] / 1e6:.2f} MB" for file in done["files"]]
     if given.int8:
@@ -149,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
                       "fer-hub export runs/paper/best --format onnx\n"
                       "  fer-hub export runs/paper/best --format onnx --int8 --dataset_name data/fer2013")  # fmt: skip
     export.add_argument("model", help=any_model)
+    export.add_argument("--revision", help="branch, tag or commit of a Hub id")
     export.add_argument("--format", choices=["onnx"], default="onnx")
     export.add_argument("--output_dir", help="folder that gets onnx/ (default: the model's own)")
     export.add_argument("--int8", action="store_true", help="also an 8-bit file, calibrated and measured on a data set")

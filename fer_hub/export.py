@@ -90,7 +90,9 @@ def export(model: FERModel, folder: Path, int8: bool = False, dataset_name: str 
             "int8": _accuracy(coarse, labels),
             "agreement": float((exact == coarse).mean()),
         }
-        _write(_read(coarse_file), {"validation": json.dumps(measured)}, coarse_file)
+        # Without the data set's name: it may be a path, and the file is published.
+        published = {key: value for key, value in measured.items() if key != "dataset_name"}
+        _write(_read(coarse_file), {"validation": json.dumps(published)}, coarse_file)
     return {"opset": OPSET, "files": [{"path": str(f), "bytes": f.stat().st_size} for f in files], **measured}
 
 
@@ -119,8 +121,8 @@ def export_onnx(model: FERModel, path: Path) -> None:
     if not error <= TOLERANCE:  # NaN fails, too
         raise UserError(
             f"the ONNX export of {model.architecture} differs from the model by {error:.2g} in its probabilities, "
-            f"which is more than {TOLERANCE:g}; nothing was written. Check the weights for NaN: fer-hub evaluate; "
-            "otherwise another version of torch or onnxruntime may help."
+            f"which is more than {TOLERANCE:g}; nothing was written. Another version of torch or onnxruntime may help: "
+            "pip install --upgrade torch onnx onnxscript onnxruntime"
         )
     metadata = {
         "label_names": json.dumps(model.label_names),

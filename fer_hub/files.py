@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -20,18 +21,22 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # that of any new file; safetensors would make it private to this user
         write(temporary)
+        temporary.chmod(mode)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk so
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise UserError(
-            f"cannot write {path}: {reason}. What was there is untouched. Free space or mend the folder; "
-            "a training then goes on with --resume_from_checkpoint last."
+            f"cannot write {path}: {reason}. What was there is untouched. Free space or mend the folder, and run the "
+            "same line again (a training: with --resume_from_checkpoint last)."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

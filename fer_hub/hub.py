@@ -28,6 +28,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id
 
 from fer_hub import __version__, card, model_folder
 from fer_hub.errors import HubError, UserError
@@ -93,7 +94,7 @@ def push_model(
     """
     files = model_folder.read_complete(folder)
     files[model_folder.CARD] = card.for_repository(files[model_folder.CARD], repo_id)
-    options = ["--private"] * private + (["--revision", revision] if revision else [])
+    options = ["--private"] * private + (["--revision", revision] if revision else []) + ["--dry_run"] * dry_run
     return push_files(
         files,
         repo_id,
@@ -141,8 +142,7 @@ def push_files(
         UserError: the Hub refuses this user, name or content.
         HubError: as for `push_model`.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
-        raise UserError(f"--repo_id {repo_id!r} is not of the form user/name.")
+    _require_name(repo_id)
     if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
         raise UserError(f"--revision {revision} is a commit; files are pushed to a branch. Name one, or leave it out.")
     target = _Target(HfApi(token=token), repo_id, repo_type, revision or "main", private, parent)
@@ -178,6 +178,8 @@ def check_write_access(repo_id: str | None, default_name: str, token: str | None
         UserError: not logged in, no such user or organization, or no right to write.
         HubError: the Hub cannot be asked.
     """
+    if repo_id is not None:
+        _require_name(repo_id)
     api = HfApi(token=token)
     target = _Target(api, repo_id or default_name, "model", "main", False, None)
     try:
@@ -185,11 +187,13 @@ def check_write_access(repo_id: str | None, default_name: str, token: str | None
         if repo_id is None or not api.repo_exists(repo_id):
             me = api.whoami()
             names = [me["name"], *(organization["name"] for organization in me.get("orgs", []))]
-            target.repo_id = repo_id = repo_id or f"{me['name']}/{default_name}"
+            target.repo_id = repo_id = repo_id or f"{me['name']}/{re.sub('[^A-Za-z0-9_.-]+', '-', default_name)}"
             if repo_id.split("/")[0] not in names:
                 raise UserError(
                     f"{repo_id} cannot be created by {me['name']}: name a repository of {' or '.join(names)}."
                 )
+            if me.get("auth", {}).get("accessToken", {}).get("role") == "read":
+                raise UserError("this login may only read: hf auth login with a token that has write access.")
         else:
             _require_write(target)
     except Exception as error:
@@ -317,6 +321,15 @@ def _files_at(target: _Target, head: str) -> dict[str, str]:
 
 def _identities(data: bytes) -> tuple[str, str]:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(), hashlib.sha256(data).hexdigest()
+
+
+def _require_name(repo_id: str) -> None:
+    try:
+        validate_repo_id(repo_id)
+        if repo_id.count("/") != 1:
+            raise HFValidationError("one slash is needed")
+    except HFValidationError as error:
+        raise UserError(f"{repo_id!r} is no repository of the Hub, user/name: {error}") from error
 
 
 def _require_token(api: HfApi) -> None:

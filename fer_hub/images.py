@@ -5,6 +5,7 @@ the same numbers wherever it enters.
 """
 
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,7 +46,12 @@ def read(image: object, channel_order: str = "rgb") -> Image.Image:
     if channel_order not in CHANNEL_ORDERS:
         raise UserError(f"channel_order {channel_order!r} is not one of {', '.join(CHANNEL_ORDERS)}.")
     if isinstance(image, Image.Image):
-        return _eight_bits(image)
+        try:
+            return _eight_bits(image)
+        except (OSError, SyntaxError, ValueError, EOFError) as error:  # read only now, or closed before
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"the picture cannot be read: {error}. Open it again.") from error
     if isinstance(image, np.ndarray):
         return _from_array(image, channel_order)
     if _is_tensor(image):
@@ -110,7 +116,7 @@ def _from_file(file) -> Image.Image:
         name = str(file)
         if name.startswith(("http://", "https://", "data:")):
             raise UserError(f"{name[:80]} is an address, not a file: download it first.")
-        file = Path(file).expanduser()
+        file = Path(os.path.expanduser(file))
     elif not hasattr(file, "read"):
         file = io.BytesIO(file)
     try:
@@ -136,9 +142,12 @@ def _from_tensor(tensor, channel_order: str) -> Image.Image:
             f"a tensor of shape {tuple(tensor.shape)} is no picture (C, H, W). "
             "A batch of gray pictures is (N, 1, H, W): tensor.unsqueeze(1). From (H, W, C): tensor.permute(2, 0, 1)."
         )
-    array = tensor.detach().cpu()
-    array = array.float() if array.is_floating_point() else array  # numpy has no bfloat16
-    return _from_array(np.moveaxis(array.numpy(), 0, -1) if array.ndim == 3 else array.numpy(), channel_order)
+    try:
+        array = tensor.detach().cpu()
+        array = (array.float() if array.is_floating_point() else array).numpy()  # numpy has no bfloat16
+    except (TypeError, RuntimeError) as error:  # sparse, quantized, meta, ...
+        raise UserError(f"a tensor of {tensor.dtype}, {tensor.layout}, is no picture: {error}") from error
+    return _from_array(np.moveaxis(array, 0, -1) if array.ndim == 3 else array, channel_order)
 
 
 def _from_array(array: np.ndarray, channel_order: str) -> Image.Image:
@@ -172,7 +181,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         raise UserError(
             f"a picture of mode {image.mode!r} (32-bit pixels) has no stated value range; save it as 8 or 16 bit."
         )
-    if image.mode in ("1", "L", "LA", "La"):
+    if image.mode in ("La", "RGBa"):  # Pillow converts these in two steps alone
+        image = image.convert(image.mode[:-1] + "A")
+    if image.mode in ("1", "L", "LA"):
         return image.convert("L")
     return image.convert("RGB")
 

@@ -1,14 +1,16 @@
 """A model's name -> the folder that holds it. Names resolve in one order: shipped, existing folder, Hub id."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 from tqdm.auto import tqdm
 
 from fer_hub import model_folder
-from fer_hub.errors import UserError
+from fer_hub.errors import HubError, UserError
 
 SHIPPED = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "paper-cnn"  # of demo and recognizer; a shipped name
@@ -35,9 +37,10 @@ def locate(
 
     Raises:
         UserError: nothing is there, or it is no model.
+        HubError: the Hub cannot be reached, and the cache does not hold it.
     """
     shipped = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()) if SHIPPED.is_dir() else []
-    folder = SHIPPED / name if name in shipped else Path(name).expanduser()
+    folder = SHIPPED / name if name in shipped else Path(os.path.expanduser(name))
     if folder.is_dir():
         if revision:
             raise UserError(f"revision {revision!r} is for models on the Hub; {name} is a folder here. Leave it out.")
@@ -56,12 +59,25 @@ def locate(
             allow_patterns=list(model_folder.PATTERNS),
             tqdm_class=_NoBar,
         )
-    except Exception as error:  # network, authentication, missing repo or revision raise unrelated types
-        reason = str(error).strip().split("\n")[0]
+    except RepositoryNotFoundError as error:
         raise UserError(
-            f"cannot load {name} from the Hub: {reason} Give a folder, or check name and network."
+            f"cannot load {name} from the Hub: there is no such model, or this login may not see it. "
+            "Check the name; for a private one: hf auth login."
         ) from error
-    _refuse_pickles(Path(folder), name, revision, token)
+    except RevisionNotFoundError as error:
+        raise UserError(
+            f"cannot load {name} from the Hub: it has no branch, tag or commit {revision or 'main'}. "
+            f"Those that are there: {HfApi().endpoint}/{name}/tree/main"
+        ) from error
+    except HFValidationError as error:
+        raise UserError(f"cannot load {name} from the Hub: {error}") from error
+    except Exception as error:  # offline, network and broken answers raise unrelated types
+        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        raise HubError(
+            f"cannot load {name} from the Hub: {reason}. Check the network, or give the folder of a model."
+        ) from error
+    if not local_files_only:
+        _refuse_pickles(Path(folder), name, revision, token)
     model_folder.require_model(Path(folder), name)
     _verify(Path(folder) / model_folder.WEIGHTS, name)
     return Path(folder), Path(folder).name  # a snapshot is named by its commit

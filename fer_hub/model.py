@@ -7,8 +7,10 @@ times its share of luma.
 """
 
 import difflib
+import inspect
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -186,6 +188,8 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             for key in own
             if key in state and state[key].shape != own[key].shape
         ]
+        if not faults:
+            faults = [f"{key} has values that are not finite" for key in own if not state[key].isfinite().all()]
         if faults:
             raise UserError(f"{where} does not fit {self.architecture}: {'; '.join(faults[:5])}.")
         self.network.load_state_dict(state)
@@ -217,29 +221,47 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
 
         Results, training record, figures, card and ONNX files of the folder that the model came from go along while the
         weights are still those; of changed weights they would not be true, so a bare card is written instead, and a
-        warning says so. Records of other weights that stand in `folder` are removed.
+        warning says so. Another model that stands in `folder` is replaced, with its records.
 
         Args:
-            folder: created where needed.
+            folder: a model folder, or one without files of these names; created where needed.
+
+        Raises:
+            UserError: the folder cannot be written, or has files of these names and no model.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        origin = self.folder if self.folder and self.folder.is_dir() else None
-        if origin and not self._has_weights_of(origin):
-            logger.warning("the weights are no longer those of %s: its results and card are not saved.", origin)
+        folder = Path(os.path.expanduser(folder))
+        is_model = all((folder / file).is_file() for file in model_folder.REQUIRED)
+        if not is_model and folder.is_dir() and model_folder.records(folder):
+            named = model_folder.records(folder)[0].relative_to(folder)
+            raise UserError(f"{folder} holds {named} and no model: saving there would replace it. Name a new folder.")
+        origin = self.folder
+        if origin and not (origin.is_dir() and self._equals(origin)):
+            change = "the model is no longer that of" if origin.is_dir() else "there is no longer a folder"
+            logger.warning("%s %s: its results and card are not saved.", change, origin)
             origin = None
-        if not (origin and origin.samefile(folder)):
-            for stale in model_folder.records(folder):
-                stale.unlink()
-            self.save_config(folder)
-            self.save_weights(folder)
-            for file in model_folder.records(origin) if origin else ():
-                copy = folder / file.relative_to(origin)
-                copy.parent.mkdir(exist_ok=True)
-                shutil.copyfile(file, copy)
-        if not (folder / model_folder.CARD).exists():
-            known = {"architecture": self.architecture, "num_parameters": self.num_parameters}
-            write_text(folder / model_folder.CARD, card.render({}, known))
+        self._save_files(folder, origin)
+
+    def _save_files(self, folder: Path, origin: Path | None) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (origin and origin.samefile(folder)):
+                for stale in model_folder.records(folder):
+                    stale.unlink()
+                self.save_config(folder)
+                self.save_weights(folder)
+                for file in model_folder.records(origin) if origin else ():
+                    copy = folder / file.relative_to(origin)
+                    copy.parent.mkdir(exist_ok=True)
+                    shutil.copyfile(file, copy)
+            text = folder / model_folder.CARD
+            if not text.exists():
+                known = {"architecture": self.architecture, "num_parameters": self.num_parameters}
+                write_text(text, card.render({}, known))
+            elif self._fetched and not origin.samefile(folder):
+                for repo_id, _ in self._fetched:
+                    text.write_bytes(card.without_repository(text.read_bytes(), repo_id))
+        except OSError as error:
+            raise UserError(f"cannot save to {folder}: {error.strerror or error}. Name another folder.") from error
 
     def push_to_hub(
         self, repo_id: str, *, private: bool = False, revision: str | None = None, token: str | None = None
@@ -261,6 +283,8 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         """
         from fer_hub import hub  # which loads models to check them
 
+        if self.folder and not self.folder.is_dir():
+            raise UserError(f"{self.folder}, with the results and card of this model, is gone: load the model again.")
         branch = revision or "main"
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
@@ -307,11 +331,13 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         """
         folder, commit = locate(str(name), revision, token, cache_dir, local_files_only)
         try:
-            config = json.loads((folder / "config.json").read_text())
-            args, cfg = dict(config["model_args"]), config["pretrained_cfg"]
-            architecture, label_names = config["architecture"], config["label_names"]
-            saved_chans, mean, std = cfg["input_size"][0], cfg["mean"][0], cfg["std"][0]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            architecture, label_names, args = _checked(config)
+            cfg = config["pretrained_cfg"]
+            saved_chans, mean, std = int(cfg["input_size"][0]), float(cfg["mean"][0]), float(cfg["std"][0])
+            if saved_chans not in (1, 3) or not std > 0:
+                raise ValueError(f"input_size {cfg['input_size']}, std {cfg['std']}")
+        except (ValueError, KeyError, IndexError, TypeError) as error:
             raise UserError(f"{name}: config.json is not that of a FER Hub model ({error!r}).") from error
         model = cls(architecture, label_names, mean, std, in_chans or saved_chans, args, drop_rate)
         try:
@@ -325,16 +351,16 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             model._fetched[str(name), branch] = commit
         return model.eval()
 
-    def _has_weights_of(self, folder: Path) -> bool:
-        """Whether the folder describes and holds this very model."""
+    def _equals(self, folder: Path) -> bool:
+        """Whether the folder holds and describes this very model."""
         try:
             theirs = load_file(folder / model_folder.WEIGHTS)
-            config = json.loads((folder / "config.json").read_text())
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except (SafetensorError, OSError, ValueError):
             return False
         ours = self.saved_state_dict()
         same = ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key].to(ours[key])) for key in ours)
-        return same and config["label_names"] == list(self.label_names)
+        return same and config == json.loads(json.dumps(self.config))
 
     def _first_conv_keys(self) -> list[str]:
         first = self.network.pretrained_cfg["first_conv"]
@@ -379,3 +405,19 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         except Exception as error:  # each architecture fails in its own way
             raise UserError(f"{name} does not take {SIZE}x{SIZE} images: {error}. Choose another.") from error
         return network.train()
+
+
+def _checked(config: dict) -> tuple[str, list[str], dict]:
+    """Architecture, label names and model arguments of a config.json; raises ValueError where they are of no use."""
+    architecture, label_names, args = config["architecture"], config["label_names"], config["model_args"]
+    if not isinstance(architecture, str):
+        raise ValueError(f"architecture {architecture!r}")
+    if not (isinstance(label_names, list) and all(isinstance(label, str) for label in label_names)):
+        raise ValueError(f"label_names {label_names!r}")
+    if len(set(label_names)) != len(label_names) or len(label_names) != config["num_classes"]:
+        raise ValueError(f"num_classes {config['num_classes']!r}, label_names {label_names}")
+    # timm.create_model's own arguments could name other weights, even pickles.
+    taken = {"num_classes", "in_chans", "drop_rate", *inspect.signature(timm.create_model).parameters}
+    if not isinstance(args, dict) or taken & args.keys():
+        raise ValueError(f"model_args {args!r}")
+    return architecture, label_names, args

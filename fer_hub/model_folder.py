@@ -5,6 +5,7 @@ The same list serves whoever saves, fetches or pushes a model: nothing else in a
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import yaml
@@ -31,7 +32,7 @@ def records(folder: Path) -> list[Path]:
 
 def require_model(folder: Path, name: str) -> None:
     """Raises UserError where `folder`, which the user knows as `name`, lacks the files that make a model."""
-    missing = [name for name in REQUIRED if not (folder / name).is_file()]
+    missing = [file for file in REQUIRED if not (folder / file).is_file()]
     if not missing:
         return
     pickles = [file.name for file in sorted(folder.glob("*")) if file.suffix in PICKLES]
@@ -66,8 +67,13 @@ def read_complete(folder: str | Path) -> dict[str, bytes]:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder. Give that of a model, for example runs/paper/best.")
     require_model(folder, str(folder))
-    paths = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if not file.is_dir()}
-    foreign = [path for path in paths if not belongs(path)]
+    # A link to a folder counts as a file, and so as foreign: what is in it would not be listed.
+    paths = {
+        file.relative_to(folder).as_posix(): file
+        for file in sorted(folder.rglob("*"))
+        if file.is_symlink() or not file.is_dir()
+    }
+    foreign = [path for path, file in paths.items() if not (belongs(path) and file.is_file())]
     if foreign:
         pickles = [path for path in foreign if path.endswith(PICKLES)]
         why = " Pickles can run any code and are never published." if pickles else ""
@@ -78,19 +84,33 @@ def read_complete(folder: str | Path) -> dict[str, bytes]:
     if CARD not in paths:
         raise UserError(
             f"{folder} has no card: {CARD} is missing. A finished training writes it; this writes a bare one: "
-            f'python -c "from fer_hub import FERModel; '
-            f"FERModel.from_pretrained('{folder}').save_pretrained('{folder}-complete')\""
+            + shlex.join(
+                [
+                    "python",
+                    "-c",
+                    "from fer_hub import FERModel; "
+                    f"FERModel.from_pretrained({str(folder)!r}).save_pretrained({f'{folder}-complete'!r})",
+                ]
+            )
         )
     files = {path: file.read_bytes() for path, file in paths.items()}
     for path, data in files.items():
         if path.endswith(".json"):
-            try:
-                json.loads(data)
-            except ValueError as error:
-                raise UserError(f"{folder}/{path} is not JSON: {error}. Restore it, or train again.") from error
+            parse_record(data, f"{folder}/{path}")
     card_metadata(files[CARD], f"{folder}/{CARD}")
-    FERModel.from_pretrained(folder)
+    FERModel.from_pretrained(folder.resolve())  # resolved, no shipped model has its name
     return files
+
+
+def parse_record(data: bytes, where: str) -> dict:
+    """A JSON record; raises UserError where it is none."""
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise UserError(f"{where} is not JSON: {error}. Restore it, or train again.") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{where} is not a JSON object. Restore it, or train again.")
+    return record
 
 
 def card_metadata(card: bytes, where: str) -> dict:

@@ -6,6 +6,7 @@ killed and resumed equals one that was not, bit for bit on a CPU.
 
 import math
 import os
+import shutil
 import signal
 import time
 from contextlib import nullcontext
@@ -119,6 +120,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
         # best/ and, at a moment of rotation, KEEP + 1 states of weights and as many optimizer sums, in float32
         checkpoint.require_space(output, 4 * network.num_parameters * (2 + 2 * (checkpoint.KEEP + 1)))
         network.save_config(output / "best")
+        shutil.rmtree(output / "best" / "onnx", ignore_errors=True)  # an export, of weights that are about to change
         for folder in (output, output / "best"):
             write_json(folder / "train_config.json", record)
     if config.with_tracking:

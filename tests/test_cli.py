@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,20 @@ def test_info_of_the_shipped_model(capsys):
     assert found["label_names"][0] == "angry" and found["seed"] == recorded["seed"]
 
 
+@pytest.mark.parametrize("record", ["[]", "null", "{"])
+def test_info_of_a_broken_record(record, folder, capsys):
+    Path(folder, "results.json").write_text(record)
+    assert cli.main(["info", folder]) == 2
+    assert "results.json is not" in capsys.readouterr().err
+
+
+def test_an_export_goes_to_the_model_that_was_named(folder, tmp_path, monkeypatch, capsys):
+    Path(folder).rename(tmp_path / "paper-cnn")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "paper-cnn"]) == 2  # the shipped one; its folder is not this one
+    assert not Path("paper-cnn/onnx").exists()
+
+
 def test_info_of_a_model_without_records(folder, capsys):
     assert cli.main(["info", folder]) == 0
     assert "no results are recorded" in capsys.readouterr().out
@@ -52,11 +67,10 @@ def test_info_of_a_model_without_records(folder, capsys):
     ("arguments", "words"),
     [
         (["info", "nowhere"], "no model at nowhere"),
-        (["info", "user/name"], "cannot load user/name from the Hub"),
         (["export", "paper-cnn"], "--output_dir exported"),
         (["export", "FOLDER", "--int8"], "--dataset_name"),
         (["push", "nowhere", "--repo_id", "user/name"], "nowhere is not a folder"),
-        (["push", "FOLDER", "--repo_id", "name"], "--repo_id 'name' is not of the form user/name"),
+        (["push", "FOLDER", "--repo_id", "name"], "'name' is no repository of the Hub, user/name"),
         (["push", "FOLDER", "--repo_id", "user/name", "--revision", "a" * 40], "is a commit"),
         (["push-dataset", "nowhere", "--repo_id", "user/name"], "no data set at nowhere"),
     ],
@@ -81,7 +95,9 @@ def test_a_checkout_that_is_not_installed_runs_it_too(folder):
     assert json.loads(done.stdout)["architecture"] == "fer_paper_cnn"
 
 
-def test_without_a_hub_a_push_ends_with_1(folder, capsys, monkeypatch):
+def test_without_a_hub_commands_end_with_1(folder, capsys, monkeypatch):
+    assert cli.main(["info", "user/name"]) == 1
+    assert "cannot load user/name from the Hub" in capsys.readouterr().err
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     assert cli.main(["push", folder, "--repo_id", "user/name", "--private"]) == 1
     said = capsys.readouterr().err

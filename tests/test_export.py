@@ -120,7 +120,7 @@ def test_flow(faces, write_csv, tmp_path):
         assert low <= done[name]["accuracy"] <= high
     assert done["agreement"] == (guesses[0] == guesses[1]).mean()
     measured = json.loads(metadata(files[1])["validation"])
-    assert measured == {key: done[key] for key in ("dataset_name", "float32", "int8", "agreement")}
+    assert measured == {key: done[key] for key in ("float32", "int8", "agreement")}
     assert json.loads(json.dumps(done)) == done
 
 

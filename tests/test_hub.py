@@ -231,7 +231,9 @@ def test_somebody_elses_name(hub, online, folder):
         push_model(folder, "other/model")
     with pytest.raises(UserError, match="other/model cannot be created by user: name a repository of user"):
         check_write_access("other/model", "x")
-    assert check_write_access(None, "paper") == "user/paper"
+    assert check_write_access(None, "my paper") == "user/my-paper"
+    with pytest.raises(UserError, match="'my paper' is no repository of the Hub"):
+        check_write_access("my paper", "x")
 
 
 def test_the_login_appears_nowhere(hub, online, folder, monkeypatch, capfd, caplog):
@@ -472,7 +474,12 @@ def test_a_model_pushes_itself_and_comes_back(hub, online, folder, tmp_path, cap
     face = torch.arange(48 * 48, dtype=torch.uint8).view(1, 1, 48, 48)
     assert loaded.predict(face) == model.predict(face)
     loaded.save_pretrained(tmp_path / "copy")
-    assert contents(tmp_path / "copy") == held(hub)
+    assert contents(tmp_path / "copy") == contents(folder)
+    loaded.push_to_hub("user/other")
+    assert {path: data for path, data in hub.files("user/other").items() if path != ".gitattributes"} == expected(
+        folder, "user/other"
+    )
+    assert loaded.push_to_hub(REPO) and len(hub.commits(REPO)) == 2
     offline = FERModel.from_pretrained(REPO, cache_dir=tmp_path / "cache", local_files_only=True)
     assert offline.predict(face) == model.predict(face)
 
@@ -495,6 +502,29 @@ def test_a_model_does_not_overwrite_what_came_after_it(hub, online, folder, tmp_
         model.network.fc.bias += 1
     model.push_to_hub(REPO, revision="mine")  # another branch is no matter of what came after it on main
     assert len(hub.commits(REPO, revision="mine")) == 5 and len(hub.commits(REPO)) == 4
+
+
+def test_a_model_whose_records_are_gone_is_not_pushed_without_them(hub, online, folder, tmp_path):
+    model = FERModel.from_pretrained(folder)
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match="is gone: load the model again"):
+        model.push_to_hub(REPO)
+    assert hub.requests == []
+
+
+def test_a_folder_is_checked_by_its_place_and_not_by_its_name(online, folder, tmp_path, monkeypatch):
+    folder.rename(tmp_path / "paper-cnn")
+    monkeypatch.chdir(tmp_path)
+    Path("paper-cnn/model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="model.safetensors is not readable"):
+        push_model("paper-cnn", REPO)
+
+
+def test_linked_folders_are_refused(hub, online, folder, tmp_path):
+    (folder / "figures").rename(tmp_path / "figures")
+    (folder / "figures").symlink_to(tmp_path / "figures")
+    with pytest.raises(UserError, match="no part of a model: figures"):
+        push_model(folder, REPO)
 
 
 def test_revisions_load(hub, online, folder, tmp_path):
@@ -555,6 +585,8 @@ def test_train_push_load_gives_the_same_probabilities(hub, tmp_path):
     assert f"Pushed: {hub.endpoint}/{REPO}, commit {hub.commits(REPO)[-1].sha}" in done.stdout
     assert held(hub) == expected(output / "best")
     assert len(hub.commits(REPO)) == 2
+    command = json.loads(held(hub)["train_config.json"])["command"]
+    assert command.startswith("train.py --dataset_name synthetic") and "hub" not in command.replace(str(output), "")
     loaded = run(hub, sys.executable, "-c", LOAD, output / "best", REPO)
     assert loaded.returncode == 0, loaded.stderr
     here, there = loaded.stdout.splitlines()

@@ -245,6 +245,17 @@ def test_what_is_no_picture_is_refused(bad, words):
         to_gray_square(bad)
 
 
+def test_pictures_that_fail_late_are_refused(tmp_path):
+    (tmp_path / "cut.png").write_bytes(png()[:-300])
+    lazy, closed = Image.open(tmp_path / "cut.png"), Image.fromarray(GRAY)
+    closed.close()
+    for bad in (lazy, closed, torch.zeros(48, 48).to_sparse(), torch.zeros(48, 48, device="meta"), "~nobody/x.png"):
+        with pytest.raises(UserError):
+            to_gray_square(bad)
+    assert np.array_equal(to_gray_square(Image.merge("LA", [Image.fromarray(GRAY)] * 2).convert("La").convert("LA")),
+                          to_gray_square(Image.merge("LA", [Image.fromarray(GRAY)] * 2).convert("La")))  # fmt: skip
+
+
 def test_bombs_are_refused_before_they_are_decoded(monkeypatch):
     side = int(MAX_PIXELS**0.5) + 1
     small_file = png(Image.new("1", (side, side)))

@@ -275,7 +275,7 @@ def test_records_do_not_go_with_other_weights(complete, tmp_path, caplog):
         model.network.classifier.bias += 1
     with caplog.at_level(logging.WARNING):
         model.save_pretrained(tmp_path / "copy")
-    assert "no longer those of" in caplog.text
+    assert "no longer that of" in caplog.text
     assert contents(tmp_path / "copy").keys() == {"config.json", "model.safetensors", "README.md"}
     assert b"by hand" not in (tmp_path / "copy/README.md").read_bytes()
 
@@ -283,6 +283,61 @@ def test_records_do_not_go_with_other_weights(complete, tmp_path, caplog):
 def test_saving_removes_the_records_of_other_weights(complete):
     FERModel().save_pretrained(complete)
     assert contents(complete).keys() == {"config.json", "model.safetensors", "README.md"}
+
+
+def test_saving_does_not_replace_files_of_a_folder_that_is_no_model(tmp_path):
+    (tmp_path / "README.md").write_text("of my project")
+    with pytest.raises(UserError, match="holds README.md and no model"):
+        FERModel().save_pretrained(tmp_path)
+    assert contents(tmp_path) == {"README.md": b"of my project"}
+
+
+def test_saving_onto_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(UserError, match="cannot save to"):
+            FERModel().save_pretrained(place)
+
+
+def test_saved_files_are_as_readable_as_any_other(tmp_path):
+    FERModel().save_pretrained(tmp_path / "model")
+    (tmp_path / "other").touch()
+    modes = {file.stat().st_mode for file in (*(tmp_path / "model").iterdir(), tmp_path / "other")}
+    assert len(modes) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_args": {"checkpoint_path": "x.bin"}},
+        {"model_args": {"in_chans": 1}},
+        {"model_args": "abc"},
+        {"label_names": None},
+        {"label_names": ["a"] * 7},
+        {"num_classes": 9},
+        {"architecture": 5},
+        {"pretrained_cfg": {"input_size": [], "mean": [0], "std": [1]}},
+        {"pretrained_cfg": {"input_size": [1, 48, 48], "mean": ["x"], "std": [1]}},
+        {"pretrained_cfg": {"input_size": [1, 48, 48], "mean": [0], "std": [0]}},
+        {"pretrained_cfg": None},
+    ],
+    ids=str,
+)
+def test_a_config_of_no_use_is_refused(change, tmp_path):
+    FERModel().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(UserError, match="config.json is not that of a FER Hub model"):
+        FERModel.from_pretrained(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    FERModel().save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    state["classifier.bias"][0] = float("nan")
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="classifier.bias has values that are not finite"):
+        FERModel.from_pretrained(tmp_path)
 
 
 def test_a_fresh_model_gets_a_bare_card(tmp_path):
