@@ -83,6 +83,7 @@ def push_dataset(source: str, repo_id: str, dry_run: bool = False) -> hub.Push:
         UserError: the source is no data set, or the Hub refuses this user or name.
         HubError: the Hub could not take it now; the message says what is there.
     """
+    hub.require_login(repo_id)  # before the minute that a large source takes
     return hub.push_files(
         files(dataset.load(source), source, repo_id),
         repo_id,

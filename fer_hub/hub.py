@@ -163,6 +163,13 @@ def push_files(
     raise AssertionError("unreachable")
 
 
+def require_login(repo_id: str) -> None:
+    """Raises UserError where a push to `repo_id` cannot succeed, as far as this machine alone can tell."""
+    _require_name(repo_id)
+    if not get_token():
+        raise UserError(f"{repo_id} was not pushed: not logged in: hf auth login, or set HF_TOKEN.")
+
+
 def check_write_access(repo_id: str | None, default_name: str, token: str | None = None) -> str:
     """Asks the Hub whether this login may write a model repository, before work is done for it.
 

@@ -72,7 +72,8 @@ def test_info_of_a_model_without_records(folder, capsys):
         (["push", "nowhere", "--repo_id", "user/name"], "nowhere is not a folder"),
         (["push", "FOLDER", "--repo_id", "name"], "'name' is no repository of the Hub, user/name"),
         (["push", "FOLDER", "--repo_id", "user/name", "--revision", "a" * 40], "is a commit"),
-        (["push-dataset", "nowhere", "--repo_id", "user/name"], "no data set at nowhere"),
+        (["push-dataset", "nowhere", "--repo_id", "name"], "'name' is no repository of the Hub"),
+        (["push-dataset", "nowhere", "--repo_id", "user/name"], "not logged in: hf auth login"),
     ],
 )
 def test_mistakes_end_with_2_and_one_message(arguments, words, folder, capsys):
