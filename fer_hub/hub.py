@@ -12,7 +12,6 @@ import logging
 import re
 import shlex
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +19,8 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import (
-    HfHubHTTPError,
     HFValidationError,
     LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -32,10 +29,10 @@ from huggingface_hub.utils import validate_repo_id
 
 from fer_hub import __version__, card, model_folder
 from fer_hub.errors import HubError, UserError
+from fer_hub.hub_errors import commit_may_have_arrived, explain
 
 ATTEMPTS = 4
 LONGEST_WAIT = 60  # seconds; a Hub that asks for more gets the user's decision
-NETWORK_LIBRARIES = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}  # of huggingface_hub, over its releases
 
 
 @dataclass(frozen=True)
@@ -150,10 +147,10 @@ def push_files(
         try:
             return _push_once(target, files, message, owned, dry_run)
         except Exception as error:
-            trouble = _explain(error, target)
+            trouble = explain(error, repo_id, target.api)
             if trouble is None:
                 raise
-            target.sent = target.sent or _may_have_arrived(error)
+            target.sent = target.sent or commit_may_have_arrived(error)
             if not trouble.passing or attempt == ATTEMPTS or trouble.wait > LONGEST_WAIT:
                 raise trouble.kind(
                     f"{repo_id} was not pushed: {trouble.reason} {target.state} The files here are untouched. "
@@ -204,7 +201,7 @@ def check_write_access(repo_id: str | None, default_name: str, token: str | None
         else:
             _require_write(target)
     except Exception as error:
-        trouble = _explain(error, target)
+        trouble = explain(error, target.repo_id, api)
         if trouble is None:
             raise
         raise trouble.kind(f"{target.repo_id} cannot be pushed to: {trouble.reason}") from error
@@ -246,10 +243,6 @@ class _Target:
         return "The repository is absent, or new and empty." if self.was_missing else "The repository is as it was."
 
 
-class _MovedOn(Exception):
-    """The branch has a commit that this push has not looked at."""
-
-
 def _push_once(
     target: _Target, files: Mapping[str, bytes], message: str, owned: Callable[[str], bool], dry_run: bool
 ) -> Push:
@@ -272,7 +265,7 @@ def _push_once(
         return done(head)
     target.sent = False
     if target.parent not in (None, head):
-        raise _MovedOn
+        raise HubError(f"somebody else's commit is there now: look at {target.url}/commits/{target.branch}.")
     target.parent = head
     # Open buffers go up as plain LFS: as paths they would take Xet, which many servers lack and which splits commits.
     operations = [CommitOperationAdd(path, io.BytesIO(files[path])) for path in uploaded]
@@ -364,92 +357,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-# --- what went wrong, in words -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Trouble:
-    kind: type[UserError]
-    reason: str
-    passing: bool = False  # worth another attempt
-    wait: float = 0  # seconds that the Hub asks for
-
-
-def _explain(error: Exception, target: _Target) -> _Trouble | None:
-    """What an error of huggingface_hub means to the user; None for what is not of its kind."""
-    while error.__cause__ is not None and isinstance(error, RuntimeError):  # how it wraps a failed upload
-        error = error.__cause__
-    where = target.api.endpoint
-    if isinstance(error, _MovedOn):
-        return _Trouble(HubError, f"somebody else's commit is there now: look at {target.url}/commits/{target.branch}.")
-    if isinstance(error, LocalTokenNotFoundError):
-        return _Trouble(UserError, "not logged in: hf auth login, or set HF_TOKEN.")
-    if isinstance(error, OfflineModeIsEnabled):
-        return _Trouble(HubError, "HF_HUB_OFFLINE=1 forbids it.")
-    if isinstance(error, UserError | HFValidationError):
-        return _Trouble(UserError, _redacted(error, target))
-    if isinstance(error, HfHubHTTPError) and error.response is not None:
-        return _explain_status(error.response.status_code, error, target)
-    if isinstance(error, json.JSONDecodeError | KeyError | TypeError) and _is_of_the_client(error):
-        # a proxy's page in place of an answer, for example
-        return _Trouble(HubError, f"{where} does not answer as a Hub does.", passing=True)
-    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in NETWORK_LIBRARIES:
-        return _Trouble(HubError, f"no connection to {where} ({type(error).__name__}).", passing=True)
-    if isinstance(error, ValueError):  # the Hub's word on the card's metadata, or on a file
-        return _Trouble(UserError, _redacted(error, target))
-    return None
-
-
-def _explain_status(status: int, error: HfHubHTTPError, target: _Target) -> _Trouble:
-    if status == 401:
-        return _Trouble(UserError, "the Hub does not accept this login (401): hf auth login.")
-    if status == 403:
-        return _Trouble(
-            UserError, "this login may not write there (403): hf auth login with a token that has write access."
-        )
-    if status == 404:
-        return _Trouble(
-            UserError, f"the Hub does not find {target.repo_id} (404): check the name, and that this login may see it."
-        )
-    if status in (409, 412):  # somebody is faster, or at work: the next look tells which
-        return _Trouble(HubError, f"another change is under way there ({status}).", passing=True)
-    if status == 429:
-        wait = error.response.headers.get("Retry-After", "")
-        wait = float(wait) if wait.isdigit() else 0
-        after = f", and asks to wait {wait:.0f} s" if wait else ""
-        return _Trouble(HubError, f"the Hub takes no more requests now (429){after}.", passing=True, wait=wait)
-    if status >= 500 or status == 408:
-        return _Trouble(HubError, f"the Hub is out of order ({status}).", passing=True)
-    said = _redacted(error.server_message or "no reason given", target).rstrip(".")
-    return _Trouble(UserError, f"the Hub refuses it ({status}): {said}.")
-
-
-def _is_of_the_client(error: Exception) -> bool:
-    """Whether huggingface_hub raised it, reading an answer, and not a mistake of ours."""
-    return any(frame.f_globals.get("__name__", "").startswith("huggingface_hub.") for frame in _frames(error))
-
-
-def _frames(error: Exception) -> list:
-    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-
-
-def _may_have_arrived(error: Exception) -> bool:
-    """Whether a commit was asked for and the answer leaves open what became of it."""
-    response = getattr(error, "response", None)
-    try:
-        request = error.request if response is None else response.request
-    except (AttributeError, RuntimeError):  # an answer that could not be read
-        functions = {frame.f_code.co_name for frame in _frames(error)}
-        return "create_commit" in functions and not functions & {"_validate_yaml", "preupload_lfs_files"}
-    return "/commit/" in str(request.url) and (response is None or response.status_code >= 500)
-
-
-def _redacted(message: object, target: _Target) -> str:
-    """One line without the login."""
-    text = " ".join(str(message).split())[:400]
-    for token in (target.api.token, get_token()):
-        if isinstance(token, str) and token:
-            text = text.replace(token, "***")
-    return re.sub(r"hf_\w+", "***", text)

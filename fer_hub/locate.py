@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from tqdm.auto import tqdm
 
 from fer_hub import model_folder
-from fer_hub.errors import HubError, UserError
+from fer_hub.errors import UserError
+from fer_hub.hub_errors import explain
 
 SHIPPED = Path(__file__).parent / "weights"
-DEFAULT_MODEL = "paper-cnn"  # of demo and recognizer; a shipped name
+DEFAULT_MODEL = "paper-cnn"  # of the demo; a shipped name
 
 
 def locate(
@@ -26,11 +27,11 @@ def locate(
     """Finds a model, fetching it where it is on the Hub.
 
     Args:
-        name: a shipped name, an existing folder or a Hub id (`user/name`), tried in this order.
-        revision: branch, tag or commit of a Hub id.
-        token: for private repositories; default: the stored login.
-        cache_dir: of downloads; default: huggingface_hub's.
-        local_files_only: do not ask the network.
+        name: as for `FERModel.from_pretrained`, like all others.
+        revision: of a Hub id.
+        token: of a Hub id.
+        cache_dir: of a Hub id.
+        local_files_only: of a Hub id.
 
     Returns:
         The folder, which has the files that a model needs, and the commit where it is a Hub id's.
@@ -69,13 +70,11 @@ def locate(
             f"cannot load {name} from the Hub: it has no branch, tag or commit {revision or 'main'}. "
             f"Those that are there: {HfApi().endpoint}/{name}/tree/main"
         ) from error
-    except HFValidationError as error:
-        raise UserError(f"cannot load {name} from the Hub: {error}") from error
-    except Exception as error:  # offline, network and broken answers raise unrelated types
-        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-        raise HubError(
-            f"cannot load {name} from the Hub: {reason}. Check the network, or give the folder of a model."
-        ) from error
+    except Exception as error:
+        trouble = explain(error, name, HfApi(token=token))
+        if trouble is None:
+            raise
+        raise trouble.kind(f"cannot load {name} from the Hub: {trouble.reason} A folder loads without it.") from error
     if not local_files_only:
         _refuse_pickles(Path(folder), name, revision, token)
     model_folder.require_model(Path(folder), name)

@@ -6,7 +6,6 @@ loaders which hand over RGB (timm, transformers) see the gray model exactly: eac
 times its share of luma.
 """
 
-import difflib
 import inspect
 import json
 import logging
@@ -25,17 +24,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fer_hub import card, images, model_folder
+from fer_hub import card, images, model_folder, network
 from fer_hub.errors import UserError
 from fer_hub.files import write_atomically, write_json, write_text
 from fer_hub.images import SIZE
 from fer_hub.labels import EMOTIONS
 from fer_hub.locate import locate
-from fer_hub.paper_cnn import LUMA  # importing it also registers fer_paper_cnn with timm
+from fer_hub.network import OWN_PREFIX
+from fer_hub.paper_cnn import LUMA
 
 logger = logging.getLogger(__name__)
 
-OWN_PREFIX = "fer_"  # architectures of this project are registered under it and stay gray
 BATCH = 64  # images in one forward pass of `predict`; bounds memory
 
 
@@ -76,8 +75,10 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         self.label_names = tuple(label_names)
         self.mean, self.std = mean, std
         self.in_chans = in_chans
-        self.model_args = dict(model_args or {})
-        self.network = self._create_network(drop_rate, pretrained)
+        self.model_args = network.arguments(architecture, model_args or {})
+        self.network = network.create(
+            architecture, len(self.label_names), in_chans, self.model_args, drop_rate, pretrained
+        )
         self.folder: Path | None = None  # where the model was loaded from, with the records of its weights
         self._fetched: dict[tuple[str, str], str] = {}  # the commit that it came from, by repository and branch
 
@@ -365,46 +366,6 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
     def _first_conv_keys(self) -> list[str]:
         first = self.network.pretrained_cfg["first_conv"]
         return [f"{name}.weight" for name in ([first] if isinstance(first, str) else first)]
-
-    def _create_network(self, drop_rate: float, pretrained: bool) -> nn.Module:
-        name = self.architecture
-        if not timm.is_model(name):
-            close = difflib.get_close_matches(name, timm.list_models(), 3)
-            hint = f"Did you mean {', '.join(close)}? " if close else ""
-            raise UserError(
-                f"unknown architecture {name!r}. {hint}All names: python -c 'import timm; print(timm.list_models())'"
-            )
-        stock = timm.get_pretrained_cfg(name)
-        if not stock.first_conv:
-            raise UserError(f"{name} does not name its first layer, so it cannot be made gray; choose another.")
-        if stock.fixed_input_size and not name.startswith(OWN_PREFIX):
-            self.model_args.setdefault("img_size", SIZE)
-        try:
-            network = timm.create_model(
-                name,
-                pretrained=pretrained,
-                num_classes=len(self.label_names),
-                in_chans=self.in_chans,
-                drop_rate=drop_rate,
-                **self.model_args,
-            )
-        except (TypeError, AssertionError) as error:
-            raise UserError(f"{name} cannot be built for {SIZE}x{SIZE} images: {error}. Choose another.") from error
-        except Exception as error:
-            if not pretrained:
-                raise
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"the pretrained weights of {name} cannot be fetched: {reason}\n"
-                "  without them:          leave out --pretrained\n"
-                "  from a folder of ours: --init_from PATH/TO/best"
-            ) from error
-        try:
-            with torch.inference_mode():
-                network.eval()(torch.zeros(1, self.in_chans, SIZE, SIZE))
-        except Exception as error:  # each architecture fails in its own way
-            raise UserError(f"{name} does not take {SIZE}x{SIZE} images: {error}. Choose another.") from error
-        return network.train()
 
 
 def _checked(config: dict) -> tuple[str, list[str], dict]:

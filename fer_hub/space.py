@@ -13,7 +13,8 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from fer_hub import __version__, hub, model_folder
-from fer_hub.errors import HubError, UserError
+from fer_hub.errors import UserError
+from fer_hub.hub_errors import explain
 
 PACKAGE = Path(__file__).parent
 # What the page imports, with the floors of requirements.txt, which a wheel does not bring along; a test compares them.
@@ -141,9 +142,13 @@ def _require_on_hub(model: str) -> None:
             f"no model {model} on the Hub, or this login may not see it. Publish it first: "
             f"fer-hub push runs/NAME/best --repo_id {model}"
         ) from error
-    except Exception as error:  # offline, network and broken answers raise unrelated types
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise HubError(f"whether {model} is on the Hub cannot be found out: {reason}. Nothing was pushed.") from error
+    except Exception as error:
+        trouble = explain(error, model, HfApi())
+        if trouble is None:
+            raise
+        raise trouble.kind(
+            f"whether {model} is on the Hub cannot be found out: {trouble.reason} Nothing was pushed."
+        ) from error
     missing = [name for name in model_folder.REQUIRED if name not in held]
     if missing:
         raise UserError(
