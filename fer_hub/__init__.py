@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-_LAZY = {"FERModel": "fer_hub.model", "EMOTIONS": "fer_hub.labels", "UserError": "fer_hub.errors"}
+_LAZY = {
+    "EMOTIONS": "fer_hub.labels",
+    "EmotionRecognizer": "fer_hub.recognizer",
+    "FERModel": "fer_hub.model",
+    "UserError": "fer_hub.errors",
+}
 
 if TYPE_CHECKING:
     from fer_hub.errors import UserError
     from fer_hub.labels import EMOTIONS
     from fer_hub.model import FERModel
+    from fer_hub.recognizer import EmotionRecognizer
 
-__all__ = ["EMOTIONS", "FERModel", "UserError", "__version__"]
+__all__ = ["EMOTIONS", "EmotionRecognizer", "FERModel", "UserError", "__version__"]
 
 
 def __getattr__(name: str):

@@ -85,6 +85,16 @@ def to_gray_square(image: object, channel_order: str = "rgb") -> np.ndarray:
     return np.asarray(gray)
 
 
+def are_many(images: object) -> bool:
+    """Whether `images` is several pictures, as `each` takes them, and not one."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 4 or (images.ndim == 3 and images.shape[2] > 4)
+    if _is_tensor(images):
+        return images.ndim == 4
+    one = isinstance(images, Image.Image | str | Path | bytes | bytearray | memoryview) or hasattr(images, "read")
+    return isinstance(images, Iterable) and not one
+
+
 def each(images: object) -> Iterator[object]:
     """The single pictures of what a user hands over, one at a time.
 
@@ -95,14 +105,7 @@ def each(images: object) -> Iterator[object]:
     Raises:
         UserError: a tensor (N, H, W), which cannot be told from (C, H, W) for every N.
     """
-    if isinstance(images, np.ndarray):
-        many = images.ndim == 4 or (images.ndim == 3 and images.shape[2] > 4)
-    elif _is_tensor(images):
-        many = images.ndim == 4
-    else:
-        one = isinstance(images, Image.Image | str | Path | bytes | bytearray | memoryview) or hasattr(images, "read")
-        many = isinstance(images, Iterable) and not one
-    yield from images if many else (images,)
+    yield from images if are_many(images) else (images,)
 
 
 def _is_tensor(image: object) -> bool:

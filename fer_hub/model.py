@@ -79,6 +79,8 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         self.network = network.create(
             architecture, len(self.label_names), in_chans, self.model_args, drop_rate, pretrained
         )
+        self.temperature: float | None = None  # a record: it is folded into the weights already
+        self.abstention_threshold: float | None = None  # below it, the best probability is too low to be told
         self.folder: Path | None = None  # where the model was loaded from, with the records of its weights
         self._fetched: dict[tuple[str, str], str] = {}  # the commit that it came from, by repository and branch
 
@@ -159,7 +161,8 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
                 "first_conv": stock["first_conv"],
                 "classifier": stock["classifier"],
             },
-            "temperature": None,
+            "temperature": self.temperature,
+            "abstention_threshold": self.abstention_threshold,
         }
 
     def saved_state_dict(self) -> dict[str, torch.Tensor]:
@@ -338,6 +341,9 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             saved_chans, mean, std = int(cfg["input_size"][0]), float(cfg["mean"][0]), float(cfg["std"][0])
             if saved_chans not in (1, 3) or not std > 0:
                 raise ValueError(f"input_size {cfg['input_size']}, std {cfg['std']}")
+            temperature, threshold = config.get("temperature"), config.get("abstention_threshold")
+            if not (threshold is None or 0 <= float(threshold) <= 1):
+                raise ValueError(f"abstention_threshold {threshold!r}")
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise UserError(f"{name}: config.json is not that of a FER Hub model ({error!r}).") from error
         model = cls(architecture, label_names, mean, std, in_chans or saved_chans, args, drop_rate)
@@ -346,6 +352,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         except (SafetensorError, OSError) as error:
             raise UserError(f"{name}: model.safetensors is not readable: {error}. Fetch it again.") from error
         model.load_saved_state_dict(state, f"{name}: model.safetensors")
+        model.temperature, model.abstention_threshold = temperature, threshold
         model.folder = folder
         if commit:
             branch = "main" if revision in (None, commit) else revision

@@ -1,0 +1,30 @@
+"""One colour for each expression, the same in every picture, figure and page; colour-blind people tell them apart.
+
+The colours are those of Okabe and Ito 2008, "Color Universal Design", without black, with a gray for neutral. They are
+never the only sign: every box and line also carries its name.
+"""
+
+from collections.abc import Sequence
+
+_OF_EMOTION = {
+    "angry": "#D55E00",
+    "disgust": "#009E73",
+    "fear": "#CC79A7",
+    "happy": "#F0E442",
+    "sad": "#0072B2",
+    "surprise": "#E69F00",
+    "neutral": "#999999",
+    "contempt": "#56B4E9",
+}
+
+
+def of(label_names: Sequence[str]) -> dict[str, str]:
+    """The colour of each class, `#RRGGBB`.
+
+    Classes that are not among FER2013's and FER+'s take the colours that are left, in their order; more than eight
+    classes share colours.
+    """
+    free = [color for name, color in _OF_EMOTION.items() if name not in label_names]
+    palette = free or list(_OF_EMOTION.values())
+    unknown = [name for name in label_names if name not in _OF_EMOTION]
+    return {name: _OF_EMOTION.get(name) or palette[unknown.index(name) % len(palette)] for name in label_names}

@@ -1,0 +1,62 @@
+"""Faces drawn on their picture: a box each, with its expression and probability in words."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from fer_hub import colors
+
+if TYPE_CHECKING:
+    from fer_hub.recognizer import Face
+
+
+def draw(picture: Image.Image, faces: "Sequence[Face]", label_names: Sequence[str]) -> Image.Image:
+    """Draws the faces of a picture.
+
+    Args:
+        picture: mode L or RGB.
+        faces: their boxes refer to this picture.
+        label_names: all classes, which decide the colours.
+
+    Returns:
+        A new picture, mode RGB, of the same size.
+    """
+    drawn = picture.convert("RGB")
+    if drawn is picture:
+        drawn = picture.copy()
+    pen = ImageDraw.Draw(drawn)
+    color_of = colors.of(label_names)
+    line = max(2, round(min(drawn.size) / 200))
+    font = ImageFont.load_default(max(12, round(min(drawn.size) / 26)))  # Pillow's own: no file of the system
+    for face in sorted(faces, key=lambda face: face.box[2] - face.box[0]):  # the larger ones in front
+        color = color_of[face.emotion]
+        pen.rectangle(face.box, outline=color, width=line)
+        _label(pen, face, color, font, drawn.size)
+    return drawn
+
+
+def caption(face: "Face") -> str:
+    """What stands at a face's box: `happy 93 %`, or `uncertain (sad 31 %)`."""
+    best = f"{face.emotion} {face.probabilities[face.emotion]:.0%}".replace("%", " %")
+    return f"uncertain ({best})" if face.uncertain else best
+
+
+def _label(pen: ImageDraw.ImageDraw, face: "Face", color: str, font: ImageFont.FreeTypeFont, size: tuple) -> None:
+    """Writes the caption above the box, or within it where there is no room above."""
+    text = caption(face)
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    pad = max(2, (bottom - top) // 4)
+    width, height = right - left + 2 * pad, bottom - top + 2 * pad
+    x = max(0, min(face.box[0], size[0] - width))
+    y = face.box[1] - height if face.box[1] >= height else face.box[1]
+    pen.rectangle((x, y, x + width, y + height), fill=color)
+    pen.text((x + pad - left, y + pad - top), text, font=font, fill=_ink(color))
+
+
+def _ink(color: str) -> str:
+    """Black or white, whichever has the better contrast on the colour (WCAG 2.2, relative luminance)."""
+    channels = [value / 255 for value in ImageColor.getrgb(color)]
+    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"

@@ -1,0 +1,177 @@
+"""A picture -> its faces, each with the probabilities of its expressions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fer_hub import drawing, images
+from fer_hub.errors import UserError
+from fer_hub.faces import Detection, Detector, RetinaFace
+from fer_hub.faces import crop as cut_out
+from fer_hub.locate import DEFAULT_MODEL
+from fer_hub.model import FERModel
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a picture and what it shows.
+
+    Attributes:
+        probabilities: of each expression, 0..1, in the order of the model's labels; they sum to 1.
+        box: left, top, right, bottom in pixels of the upright picture, within it.
+        detection_score: how sure the detector is that this is a face, 0..1; None where it was not asked.
+        uncertain: the highest probability is below the model's abstention threshold (False where it has none).
+        crop: uint8 (48, 48), 0-255: what the model saw.
+    """
+
+    probabilities: dict[str, float]
+    box: tuple[int, int, int, int]
+    detection_score: float | None = None
+    uncertain: bool = False
+    crop: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def emotion(self) -> str:
+        """The expression with the highest probability."""
+        return max(self.probabilities, key=self.probabilities.get)
+
+    def to_dict(self) -> dict:
+        """As JSON takes it: emotion, probabilities, box, detection_score, uncertain."""
+        return {
+            "emotion": self.emotion,
+            "probabilities": self.probabilities,
+            "box": list(self.box),
+            "detection_score": self.detection_score,
+            "uncertain": self.uncertain,
+        }
+
+
+class EmotionRecognizer:
+    """Finds faces and tells their expressions.
+
+    Args:
+        model: classifies the crops.
+        detector: finds the faces; default: `RetinaFace()`.
+    """
+
+    def __init__(self, model: FERModel, detector: Detector | None = None):
+        self.model = model
+        self.detector = detector or RetinaFace()
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = DEFAULT_MODEL, **options) -> "EmotionRecognizer":
+        """Opens a recognizer with the default detector.
+
+        Args:
+            name: a shipped name, an existing folder or a Hub id (`user/name`); default: the shipped model.
+            **options: revision, token, cache_dir and local_files_only, as `FERModel.from_pretrained` takes them.
+
+        Raises:
+            UserError: nothing is there, or it is not a complete model.
+        """
+        return cls(FERModel.from_pretrained(name, **options))
+
+    def __call__(
+        self,
+        pictures: object,
+        *,
+        boxes: Sequence | None = None,
+        crop: bool = False,
+        channel_order: str = "rgb",
+    ) -> list[Face] | list[list[Face]]:
+        """The faces of one picture or of several.
+
+        Args:
+            pictures: one picture as `images.read` takes it, or several as `images.each` does. Several are read one by
+                one, and all their faces are classified together.
+            boxes: faces that are known already, (left, top, right, bottom) in pixels of the upright picture; the
+                detector is not asked. For several pictures a list of boxes each. They should be a face detector's: the
+                model sees the square with the longer side and the centre of each.
+            crop: each picture is one face already, cut closely; it becomes one result, as by `FERModel.predict`.
+            channel_order: of arrays and tensors in colour: "rgb", or "bgr" as OpenCV has them.
+
+        Returns:
+            The faces, best detection first or in the order of `boxes`; an empty list where there is none. For several
+            pictures a list of them for each picture.
+
+        Raises:
+            UserError: something is not a picture, or a box is not one of it; the message says which.
+        """
+        if crop and boxes is not None:
+            raise UserError(
+                "crop=True says that the picture is one face, boxes= where the faces are: give one of them."
+            )
+        many = images.are_many(pictures)
+        looked = []  # a picture's faces with their crops; the picture itself is not kept
+        for number, picture in enumerate(images.each(pictures)):
+            try:
+                known = boxes if boxes is None or not many else boxes[number]
+                looked.append(self._look(images.read(picture, channel_order), known, crop))
+            except IndexError as error:
+                raise UserError("boxes= needs a list for each picture: [] where one has no face.") from error
+            except UserError as error:
+                raise UserError(f"picture {number} (from 0): {error}" if many else str(error)) from error
+        if many and boxes is not None and len(boxes) != len(looked):
+            raise UserError(f"boxes= has {len(boxes)} lists for {len(looked)} pictures.")
+        results = self._classified(looked)
+        return results if many else results[0]
+
+    def draw(self, picture: object, faces: Sequence[Face], channel_order: str = "rgb") -> Image.Image:
+        """The picture with each face's box, expression and probability.
+
+        Args:
+            picture: one picture as `images.read` takes it.
+            faces: what was found in it.
+            channel_order: of an array or tensor in colour.
+
+        Returns:
+            A new picture, mode RGB, upright.
+        """
+        return drawing.draw(images.read(picture, channel_order), faces, self.model.label_names)
+
+    def _look(self, picture: Image.Image, boxes: Sequence | None, is_crop: bool) -> list[tuple[Detection, np.ndarray]]:
+        if is_crop:
+            return [(Detection((0, 0, *picture.size)), images.to_gray_square(picture))]
+        if boxes is None:
+            faces = self.detector(picture.convert("RGB"))
+        else:
+            faces = [_given(box, picture.size) for box in boxes]
+        return [(_within(face, picture.size), cut_out(picture, face)) for face in faces]
+
+    def _classified(self, looked: list[list[tuple[Detection, np.ndarray]]]) -> list[list[Face]]:
+        crops = [crop for faces in looked for _, crop in faces]
+        probabilities = iter(self.model.predict(crops))
+        threshold = self.model.abstention_threshold or 0.0
+        results = []
+        for faces in looked:
+            results.append([])
+            for detection, crop in faces:
+                shown = next(probabilities)
+                uncertain = max(shown.values()) < threshold
+                results[-1].append(Face(shown, detection.box, detection.score, uncertain, crop))
+        return results
+
+
+def _given(box: Sequence[float], size: tuple[int, int]) -> Detection:
+    """A box of the user's as a detection, within the picture."""
+    try:
+        left, top, right, bottom = (float(side) for side in box)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"box {box!r} is not (left, top, right, bottom) in pixels.") from error
+    width, height = size
+    if not (left < right and top < bottom and left < width and top < height and right > 0 and bottom > 0):  # NaN too
+        raise UserError(
+            f"box {tuple(box)} is not in the picture of {width} x {height}: (left, top, right, bottom) in pixels, "
+            "not (left, top, width, height)."
+        )
+    return _within(Detection((left, top, right, bottom)), size)
+
+
+def _within(face: Detection, size: tuple[int, int]) -> Detection:
+    """The face with its box in whole pixels, cut off at the picture's edges."""
+    (left, top, right, bottom), (width, height) = face.box, size
+    inside = (max(0, round(left)), max(0, round(top)), min(width, round(right)), min(height, round(bottom)))
+    return replace(face, box=inside)
