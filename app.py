@@ -9,7 +9,13 @@ from fer_hub.errors import UserError
 def main() -> int:
     """Runs until it is stopped; returns the exit status."""
     parser = argparse.ArgumentParser(description="Serves the demo page.", allow_abbrev=False)
-    parser.add_argument("--model", help="a shipped name, a folder or a Hub id (user/name); default: the shipped model")
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        help="shipped names, folders or Hub ids (user/name) that visitors can choose, the first one by default; "
+        "default: the shipped model",
+    )
     parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, or this machine alone)")
     parser.add_argument("--port", type=_port, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="also give it a public address, through gradio's servers")

@@ -1,6 +1,7 @@
 """The command `fer-hub`: arguments in, one call out. Training has its own, `train.py`.
 
-Exit status: 0 done, 1 the Hub could not take or give something now, 2 a mistake that the message explains.
+Exit status: 0 done, 1 the Hub could not take or give something now, 2 a mistake that the message explains, also where
+only some of many files were bad.
 """
 
 import argparse
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped: nothing is half done; the same line starts again", file=sys.stderr)
         return 130
     print(json.dumps(result, indent=2) if given.json else text)
-    return 0
+    return 2 if result.get("failed") else 0  # "failed" of many files; the others are in the result
 
 
 # --- commands: each gives what --json prints, and the text for people ----------------------------------------------
@@ -71,6 +72,18 @@ def _info(given) -> tuple[dict, str]:
 
 def _record(file: Path) -> dict:
     return model_folder.parse_record(file.read_bytes(), str(file)) if file.is_file() else {}
+
+
+def _predict(given) -> tuple[dict, str]:
+    import torch
+
+    from fer_hub import predict_files
+    from fer_hub.locate import DEFAULT_MODEL
+
+    # One face is little work, and waiting threads spin: a second one beside another busy process costs many times more.
+    torch.set_num_threads(1)
+    found = predict_files.predict(given.files, given.model or DEFAULT_MODEL, given.output, given.every)
+    return found, predict_files.as_text(found)
 
 
 def _export(given) -> tuple[dict, str]:
@@ -133,7 +146,7 @@ def _pushed(push) -> tuple[dict, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fer-hub", description="Models of FER Hub: look at, convert, publish.")
+    parser = argparse.ArgumentParser(prog="fer-hub", description="Models of FER Hub: look at, use, convert, publish.")
     parser.add_argument("--version", action="version", version=f"fer-hub {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     any_model = "a model: folder, Hub id (user/name) or shipped name"
@@ -142,6 +155,20 @@ def _parser() -> argparse.ArgumentParser:
                     "fer-hub info runs/paper/best")  # fmt: skip
     info.add_argument("model", help=any_model)
     info.add_argument("--revision", help="branch, tag or commit of a Hub id")
+
+    predict = _command(commands, "predict", _predict, "find the faces of pictures and videos, tell their expressions",
+                       "fer-hub predict face.png\n"
+                       "  fer-hub predict photos talk.mp4 --every 5 --output found --json")  # fmt: skip
+    predict.add_argument("files", nargs="+", metavar="IMAGE|FOLDER|VIDEO",
+                         help="a folder is searched with all its subfolders; a file that cannot be read is reported, "
+                              "the others go on, and the exit status is 2")  # fmt: skip
+    predict.add_argument("--model", help=f"{any_model} (default: the shipped one)")
+    predict.add_argument("--output", metavar="DIR",
+                         help="a new folder, or that of an earlier run, for annotated copies, predictions.csv and "
+                              "predictions.json; for each video NAME.csv and NAME.json with all frames (--json sums "
+                              "them up by face), a timeline NAME.png and an annotated NAME.mp4")  # fmt: skip
+    predict.add_argument("--every", type=int, default=1, metavar="N",
+                         help="look at each N-th picture of a video (default: 1)")  # fmt: skip
 
     export = _command(commands, "export", _export, "write a model as ONNX, into its folder's onnx/",
                       "fer-hub export runs/paper/best --format onnx\n"

@@ -1,7 +1,8 @@
 """One colour for each expression, the same in every picture, figure and page; colour-blind people tell them apart.
 
-The colours are those of Okabe and Ito 2008, "Color Universal Design", without black, with a gray for neutral. They are
-never the only sign: every box and line also carries its name.
+The colours are those of Okabe and Ito 2008, "Color Universal Design", without black. The gray for neutral is dark: a
+middle one is the purple of fear to people with deuteranopia. Colours are never the only sign: every box and line also
+carries its name.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ _OF_EMOTION = {
     "happy": "#F0E442",
     "sad": "#0072B2",
     "surprise": "#E69F00",
-    "neutral": "#999999",
+    "neutral": "#606060",
     "contempt": "#56B4E9",
 }
 

@@ -28,11 +28,11 @@ def draw(picture: Image.Image, faces: "Sequence[Face]", label_names: Sequence[st
     pen = ImageDraw.Draw(drawn)
     color_of = colors.of(label_names)
     line = max(2, round(min(drawn.size) / 200))
-    font = ImageFont.load_default(max(12, round(min(drawn.size) / 26)))  # Pillow's own: no file of the system
     for face in sorted(faces, key=lambda face: face.box[2] - face.box[0]):  # the larger ones in front
         color = color_of[face.emotion]
-        pen.rectangle(face.box, outline=color, width=line)
-        _label(pen, face, color, font, drawn.size)
+        left, top, right, bottom = face.box
+        pen.rectangle((left, top, right - 1, bottom - 1), outline=color, width=line)  # Pillow draws the end as well
+        _label(pen, face, color, drawn.size)
     return drawn
 
 
@@ -42,14 +42,19 @@ def caption(face: "Face") -> str:
     return f"uncertain ({best})" if face.uncertain else best
 
 
-def _label(pen: ImageDraw.ImageDraw, face: "Face", color: str, font: ImageFont.FreeTypeFont, size: tuple) -> None:
-    """Writes the caption above the box, or within it where there is no room above."""
+def _label(pen: ImageDraw.ImageDraw, face: "Face", color: str, size: tuple[int, int]) -> None:
+    """Writes the caption above the box, or below it, or within it where neither has room."""
     text = caption(face)
+    # As wide as the box, so that the neighbours stay in sight, but legible where the picture is shown smaller.
+    smallest, largest = (max(12, min(size) / share) for share in (40, 26))
+    fitting = (face.box[2] - face.box[0]) / 5
+    font = ImageFont.load_default(round(min(max(fitting, smallest), largest)))  # Pillow's own: no file of the system
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     pad = max(2, (bottom - top) // 4)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
     x = max(0, min(face.box[0], size[0] - width))
-    y = face.box[1] - height if face.box[1] >= height else face.box[1]
+    above, below = face.box[1] - height, face.box[3]
+    y = above if above >= 0 else below if below + height <= size[1] else face.box[1]
     pen.rectangle((x, y, x + width, y + height), fill=color)
     pen.text((x + pad - left, y + pad - top), text, font=font, fill=_ink(color))
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torchvision.ops import nms
 
 from fer_hub.errors import UserError
-from fer_hub.images import to_gray_square
+from fer_hub.images import FILTER, SIZE, to_gray_square
 
 LONG_SIDE = 640  # pixels; larger pictures are shrunk to it before the search
 TINY = 192  # pixels; smaller pictures are enlarged to it: the detector misses faces that fill a few dozen pixels
@@ -28,6 +28,7 @@ OVERLAP = 0.4  # intersection over union above which two boxes are one face
 # Where eyes, nose and corners of the mouth are in FER2013's crops, in units of the crop: the medians of 3,345 faces
 # that the detector found in PublicTest, made symmetric.
 TEMPLATE = np.array([(0.315, 0.39), (0.685, 0.39), (0.5, 0.6), (0.35, 0.76), (0.65, 0.76)])
+MEAN = np.float32([104, 117, 127]).reshape(3, 1, 1)  # of blue, green and red in the training of the weights
 FINE = 96  # pixels of the frame's side while it is turned
 WHOLE = 136  # pixels of the square that holds the frame at any angle: 96 * sqrt(2)
 THREADS = 1  # docs/recognizer.md: the second one gains little alone, and loses much beside another busy process
@@ -84,8 +85,8 @@ class RetinaFace:
         scale = _scale(*image.size)
         size = [max(1, round(side * scale)) for side in image.size]
         pixels = np.asarray(image if scale == 1 else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
-        # Mean of the colours in the training of the weights; blue comes first there.
-        batch = (pixels[:, :, ::-1].astype(np.float32) - (104, 117, 127)).transpose(2, 0, 1)[None].astype(np.float32)
+        # Blue comes first in the network. In C order, because the session would copy any other.
+        batch = np.subtract(pixels.transpose(2, 0, 1)[::-1], MEAN, order="C")[None]
         offsets, scores, landmarks = (output[0] for output in self._session.run(None, {"input": batch}))
 
         kept = scores[:, 1] >= self.threshold
@@ -117,13 +118,12 @@ def crop(image: Image.Image, face: Detection) -> np.ndarray:
     """
     if face.landmarks is None:
         left, top, right, bottom = face.box
-        side = max(right - left, bottom - top)
-        return to_gray_square(_square(image, (left + right) / 2, (top + bottom) / 2, side))
+        side = max(right - left, bottom - top, 1.0)
+        return np.asarray(_square(image, (left + right) / 2, (top + bottom) / 2, side, SIZE))
     x, y, side, angle = _frame(face.landmarks)
     # Turned at twice the final resolution, so that the second interpolation does not blur.
-    around = _square(image, x, y, side * WHOLE / FINE).resize((WHOLE, WHOLE), Image.Resampling.BICUBIC)
+    turned = _square(image, x, y, side * WHOLE / FINE, WHOLE).rotate(angle, Image.Resampling.BICUBIC)
     margin = (WHOLE - FINE) // 2
-    turned = around.rotate(angle, Image.Resampling.BICUBIC)
     return to_gray_square(turned.crop((margin, margin, margin + FINE, margin + FINE)))
 
 
@@ -140,21 +140,21 @@ def _frame(landmarks: np.ndarray) -> tuple[float, float, float, float]:
     return center.real, center.imag, max(abs(slope), 1.0), math.degrees(np.angle(slope))
 
 
-def _square(image: Image.Image, x: float, y: float, side: float) -> Image.Image:
-    """The gray square around a point; repeats the edge beyond the picture."""
-    side = max(1, round(side))
-    left, top = round(x - side / 2), round(y - side / 2)
-    columns, rows = (np.arange(start, start + side) for start in (left, top))
-    inside = (
-        min(max(left, 0), image.width - 1),
-        min(max(top, 0), image.height - 1),
-        max(min(left + side, image.width), 1),
-        max(min(top + side, image.height), 1),
+def _square(image: Image.Image, x: float, y: float, side: float, pixels: int) -> Image.Image:
+    """The gray square around a point, resized to pixels x pixels; repeats the edge beyond the picture.
+
+    Cut at fractions of a pixel: whole ones would let the crop jump by several gray levels where the face hardly moves.
+    """
+    left, top = x - side / 2, y - side / 2
+    columns, rows = (
+        np.clip(np.arange(math.floor(start), math.ceil(start + side)), 0, length - 1)
+        for start, length in ((left, image.width), (top, image.height))
     )
-    part = np.asarray(image.crop(inside).convert("L"))
-    rows = np.clip(rows - inside[1], 0, part.shape[0] - 1)
-    columns = np.clip(columns - inside[0], 0, part.shape[1] - 1)
-    return Image.fromarray(part[np.ix_(rows, columns)])
+    part = np.asarray(image.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)).convert("L"))
+    covering = Image.fromarray(part[np.ix_(rows - rows[0], columns - columns[0])])
+    left, top = left - math.floor(left), top - math.floor(top)
+    right, bottom = min(left + side, covering.width), min(top + side, covering.height)  # a sum may round up
+    return covering.resize((pixels, pixels), FILTER, box=(left, top, right, bottom))
 
 
 def _scale(width: int, height: int) -> float:

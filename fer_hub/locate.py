@@ -17,6 +17,11 @@ SHIPPED = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "paper-cnn"  # of the demo; a shipped name
 
 
+def shipped_names() -> list[str]:
+    """The models that come with the package; none in a Space, which fetches its own."""
+    return sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()) if SHIPPED.is_dir() else []
+
+
 def locate(
     name: str,
     revision: str | None = None,
@@ -40,7 +45,7 @@ def locate(
         UserError: nothing is there, or it is no model.
         HubError: the Hub cannot be reached, and the cache does not hold it.
     """
-    shipped = sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()) if SHIPPED.is_dir() else []
+    shipped = shipped_names()
     folder = SHIPPED / name if name in shipped else Path(os.path.expanduser(name))
     if folder.is_dir():
         if revision:

