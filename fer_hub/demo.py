@@ -142,7 +142,7 @@ def _image_tab(recognizers: Recognizers, model: gr.Dropdown) -> None:
         maps = []
         with uploads.telling():
             for face in recognize(picture, name):
-                heat = explain.grad_cam(network, face.crop, face.emotion)
+                heat = explain.heat_map(network, face.crop, face.emotion)
                 maps.append((face, explain.overlay(face.crop, heat), explain.describe(heat)))
         return markup.heat_maps(maps)
 

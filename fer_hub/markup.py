@@ -23,7 +23,7 @@ table.fer-bars th {font-weight: 400; text-align: left; padding: .1rem .5rem .1re
 table.fer-bars td {padding: .1rem 0; width: 100%}
 table.fer-bars td:last-child {width: auto; text-align: right; padding-left: .5rem; white-space: nowrap;
     font-variant-numeric: tabular-nums}
-.fer-face table.fer-bars :is(tr, th, td) {border: 0; background: none}
+.fer-face table.fer-bars, .fer-face table.fer-bars :is(tr, th, td) {border: 0; background: none}
 table.fer-table :is(th, td) {text-align: left; padding: .25rem .5rem; vertical-align: top}
 .fer-bar {height: .9rem; box-sizing: border-box; border: 1px solid var(--body-text-color-subdued); border-radius: 2px;
     min-width: 2px}
@@ -87,7 +87,7 @@ def heat_maps(maps: Sequence[tuple[Face, Image.Image, str]]) -> str:
         for number, (face, heat, words) in enumerate(maps, 1)
     )
     return (
-        "<p role='status'>Bright places speak most for the expression that was told (Grad-CAM). It is a coarse hint at "
+        "<p role='status'>Bright places speak most for the expression that was told (HiResCAM). It is a coarse hint at "
         f"what the model used, not an explanation of the person.</p><div class='fer-faces'>{''.join(cards)}</div>"
     )
 

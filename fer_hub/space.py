@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parent
 # Without gradio: the Space installs the one that sdk_version names.
 REQUIREMENTS = """\
 av>=16.0
-captum>=0.8
+captum>=0.9
 huggingface_hub>=1.20
 jinja2>=3.1
 matplotlib>=3.10

@@ -1,14 +1,17 @@
-"""Shared fixtures. All Hugging Face caches are a folder of this session, and nothing reaches the network."""
+"""Shared fixtures. All Hugging Face caches are one folder of this session, and nothing reaches the network."""
 
 import os
 import shutil
 import tempfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 # Here and not in a fixture: test modules import `datasets`, which reads these once, while pytest collects them.
-CACHE = tempfile.mkdtemp(prefix="fer-hub-cache-")
+# The workers of pytest-xdist share the folder of the process that started them: what one decoded, the other reads.
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+CACHE = os.environ["HF_HOME"] if WORKER else tempfile.mkdtemp(prefix="fer-hub-cache-")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HOME"] = CACHE
@@ -19,7 +22,19 @@ USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"
 
 
 def pytest_unconfigure():
-    shutil.rmtree(CACHE, ignore_errors=True)
+    if not WORKER:
+        shutil.rmtree(CACHE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Of this process, beside which another worker runs; the programs that tests start choose for themselves."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +60,39 @@ def faces():
         images = rng.integers(0, 256, (len(labels), 48, 48), dtype=np.uint8)
         splits[name] = Pixels(torch.from_numpy(images), torch.from_numpy(labels))
     return splits
+
+
+@pytest.fixture(scope="session")
+def drawn_faces():
+    """The drawn faces of the validation split, and their labels."""
+    from fer_hub import synthetic
+
+    return synthetic.draw_split("validation")
+
+
+@pytest.fixture
+def hub():
+    """A small Hugging Face Hub."""
+    import hub_server
+
+    with hub_server.run(tokens={"hf_write": "write", "hf_read": "read"}) as hub:
+        yield hub
+
+
+@pytest.fixture
+def online(hub, monkeypatch):
+    """This process may reach the server, logged in. Nothing is waited for; our own waits are noted."""
+    from huggingface_hub import constants
+
+    waits = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    files = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + files)
+    monkeypatch.setenv("HF_TOKEN", "hf_write")
+    monkeypatch.setattr("fer_hub.hub.time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client's own
+    return waits
 
 
 @pytest.fixture

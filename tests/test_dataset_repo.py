@@ -7,12 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hub_server
 import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fer_hub import EMOTIONS, dataset, dataset_repo, images
+from fer_hub import EMOTIONS, cli, dataset, dataset_repo, images
 from fer_hub.model_folder import card_metadata
 from fer_hub.pixels import decode
 
@@ -21,9 +20,8 @@ REPO = "user/faces"
 TRAIN = "data/train-00000-of-00001.parquet"
 
 
-def push(hub, source, *options):
-    command = [sys.executable, "-m", "fer_hub", "push-dataset", str(source), "--repo_id", REPO, "--json", *options]
-    return subprocess.run(command, cwd=ROOT, env=environment(hub), capture_output=True, text=True)
+def push(source, *options):
+    return cli.main(["push-dataset", str(source), "--repo_id", REPO, "--json", *options])
 
 
 def environment(hub):
@@ -120,48 +118,42 @@ print(json.dumps({"names": plain["train"].features["label"].names, "columns": pl
 """
 
 
-def test_a_push_is_private_loads_again_and_is_not_repeated(faces, write_csv):
-    source = write_csv(faces)
-    with hub_server.run() as hub:
-        done = push(hub, source)
-        assert done.returncode == 0, done.stderr
-        assert hub.repo(REPO, "dataset").private and len(hub.commits(REPO, repo_type="dataset")) == 2
+def test_a_push_is_private_loads_again_and_is_not_repeated(hub, online, faces, write_csv, capsys):
+    source = str(write_csv(faces))
+    command = [sys.executable, "-m", "fer_hub", "push-dataset", source, "--repo_id", REPO, "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(hub), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert hub.repo(REPO, "dataset").private and len(hub.commits(REPO, repo_type="dataset")) == 2
 
-        loaded = subprocess.run(
-            [sys.executable, "-c", LOAD, REPO], cwd=ROOT, env=environment(hub), capture_output=True, text=True
-        )
-        assert loaded.returncode == 0, loaded.stderr
-        found = json.loads(loaded.stdout)
-        assert found["names"] == list(EMOTIONS) and found["columns"] == ["image", "label"]
-        assert found["fingerprints"] == {name: [pixels.fingerprint] * 2 for name, pixels in faces.items()}
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOAD, REPO], cwd=ROOT, env=environment(hub), capture_output=True, text=True
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    found = json.loads(loaded.stdout)
+    assert found["names"] == list(EMOTIONS) and found["columns"] == ["image", "label"]
+    assert found["fingerprints"] == {name: [pixels.fingerprint] * 2 for name, pixels in faces.items()}
 
-        again = push(hub, source)
-        assert again.returncode == 0, again.stderr
-        said = json.loads(again.stdout)
-        assert not said["uploaded"] and said["commit"] == json.loads(done.stdout)["commit"]
+    assert push(source) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert not said["uploaded"] and said["commit"] == json.loads(done.stdout)["commit"]
 
 
-def test_a_split_that_is_gone_goes_and_what_is_not_ours_stays(faces, write_csv):
+def test_a_split_that_is_gone_goes_and_what_is_not_ours_stays(hub, online, faces, write_csv):
     files = {"data/test-00000-of-00001.parquet": b"of an earlier push", "data/notes.parquet": b"theirs"}
-    with hub_server.run() as hub:
-        hub.add_repo(REPO, files, repo_type="dataset", private=True)
-        done = push(hub, write_csv({name: faces[name] for name in ("train", "validation")}))
-        assert done.returncode == 0, done.stderr
-        held = hub.files(REPO, repo_type="dataset")
-        assert "data/test-00000-of-00001.parquet" not in held and held["data/notes.parquet"] == b"theirs"
-        assert pq.read_table(io.BytesIO(held[TRAIN])).num_rows == len(faces["train"])
+    hub.add_repo(REPO, files, repo_type="dataset", private=True)
+    assert push(write_csv({name: faces[name] for name in ("train", "validation")})) == 0
+    held = hub.files(REPO, repo_type="dataset")
+    assert "data/test-00000-of-00001.parquet" not in held and held["data/notes.parquet"] == b"theirs"
+    assert pq.read_table(io.BytesIO(held[TRAIN])).num_rows == len(faces["train"])
 
 
-def test_an_existing_public_repository_is_refused(faces, write_csv):
-    with hub_server.run() as hub:
-        head = hub.add_repo(REPO, {"README.md": b"# public\n"}, repo_type="dataset", private=False)
-        done = push(hub, write_csv(faces))
-        assert done.returncode == 2 and "exists and is public" in done.stderr
-        assert hub.commits(REPO, repo_type="dataset")[-1].sha == head
+def test_an_existing_public_repository_is_refused(hub, online, faces, write_csv, capsys):
+    head = hub.add_repo(REPO, {"README.md": b"# public\n"}, repo_type="dataset", private=False)
+    assert push(write_csv(faces)) == 2 and "exists and is public" in capsys.readouterr().err
+    assert hub.commits(REPO, repo_type="dataset")[-1].sha == head
 
 
-def test_a_dry_run_writes_nothing(faces, write_csv):
-    with hub_server.run() as hub:
-        done = push(hub, write_csv(faces), "--dry_run")
-        assert done.returncode == 0 and TRAIN in json.loads(done.stdout)["uploaded"], done.stderr
-        assert not hub.repos
+def test_a_dry_run_writes_nothing(hub, online, faces, write_csv, capsys):
+    assert push(write_csv(faces), "--dry_run") == 0
+    assert TRAIN in json.loads(capsys.readouterr().out)["uploaded"]
+    assert not hub.repos

@@ -46,11 +46,10 @@ print(json.dumps({"card": card.render(results, record), "same": FERModel.from_pr
 """
 
 
-def test_the_wheel_loads_the_shipped_model_and_renders_its_card(site, tmp_path):
-    from fer_hub import synthetic
+def test_the_wheel_loads_the_shipped_model_and_renders_its_card(site, drawn_faces, tmp_path):
     from fer_hub.sources import png
 
-    (tmp_path / "face.png").write_bytes(png(synthetic.draw_split("test")[0][0]))
+    (tmp_path / "face.png").write_bytes(png(drawn_faces[0][0]))
     (tmp_path / "project.py").write_text(PROJECT)
     done = run(site, tmp_path, sys.executable, "project.py", site)
     assert done.returncode == 0, done.stderr

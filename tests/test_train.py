@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+import forked
 import hub_server
 import pytest
 import timm
@@ -19,12 +21,13 @@ from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file, save_file
 
 import train
-from fer_hub import FERModel, card, checkpoint, synthetic
+from fer_hub import FERModel, card, checkpoint
 from fer_hub.evaluation import summarize
 from fer_hub.pixels import decode
 from fer_hub.sources import features, png
 
 ROOT = Path(__file__).parent.parent
+FORKED = "train.py, forked from a process that has imported what it imports"
 PYTHON = [sys.executable, str(ROOT / "train.py")]
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", str(ROOT / "train.py")]
 TIMM_REPO = timm.get_pretrained_cfg("test_resnet").hf_hub_id.split("@")[0]
@@ -32,10 +35,10 @@ TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", s
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(drawn_faces, tmp_path_factory):
     """A folder of parquet files: 200 training images (4 steps an epoch, the last of 8 images), 60 in the others."""
     folder = tmp_path_factory.mktemp("faces")
-    images, labels = synthetic.draw_split("validation")
+    images, labels = drawn_faces
     rows = {"train": slice(0, 200), "validation": slice(200, 260), "test": slice(260, 320)}
     for name, part in rows.items():
         encoded = [{"bytes": png(image), "path": None} for image in images[part]]
@@ -45,6 +48,8 @@ def data(tmp_path_factory):
 
 
 def start(program, *arguments, **options):
+    if program is FORKED:
+        return forked.Program(arguments, options.get("env"))
     # In a group of its own: a signal to the group reaches the launcher and the training alike, as Ctrl-C does.
     return subprocess.Popen(
         [*program, *map(str, arguments)],
@@ -65,7 +70,7 @@ def run(program, *arguments, status=0, **options):
 
 def refuse(*arguments, **options):
     """The one message of a run that is refused."""
-    out, err = run(PYTHON, *arguments, status=2, **options)
+    out, err = run(FORKED, *arguments, status=2, **options)
     assert "Traceback" not in out + err
     assert re.search("^error: ", err, re.MULTILINE), err
     return err
@@ -91,7 +96,7 @@ def assert_same_run(first, second, step):
 def whole(data, tmp_path_factory):
     """Twelve epochs without an interruption."""
     output = tmp_path_factory.mktemp("run") / "whole"
-    run(PYTHON, "--dataset_name", data, "--output_dir", output, "--num_train_epochs", 12, "--checkpointing_steps", 5)
+    run(FORKED, "--dataset_name", data, "--output_dir", output, "--num_train_epochs", 12, "--checkpointing_steps", 5)
     return output
 
 
@@ -103,7 +108,7 @@ def test_four_steps_then_resume_then_load(data, tmp_path):
     assert len(re.findall(r"^epoch ", out, re.MULTILINE)) == 1
     assert "\r" not in err  # no progress bar where nobody watches
     assert "200 train, 60 validation, 60 test" in out
-    out, _ = run(PYTHON, *common, "--max_train_steps", 9, "--resume_from_checkpoint", "last")
+    out, _ = run(FORKED, *common, "--max_train_steps", 9, "--resume_from_checkpoint", "last")
     assert "after step 4" in out
 
     for name in ("best/config.json", "best/model.safetensors", "best/results.json", "best/train_config.json",
@@ -153,7 +158,7 @@ def kill_after(process, output, step):
     process.communicate()
 
 
-@pytest.mark.parametrize(("program", "step"), [(PYTHON, 5), (LAUNCH, 20)], ids=["python", "accelerate launch"])
+@pytest.mark.parametrize(("program", "step"), [(FORKED, 5), (LAUNCH, 20)], ids=["python", "accelerate launch"])
 def test_killed_and_resumed_equals_uninterrupted(program, step, data, whole, tmp_path):
     output = tmp_path / "killed"
     common = ("--dataset_name", data, "--output_dir", output, "--num_train_epochs", 12, "--checkpointing_steps", 5)
@@ -175,19 +180,19 @@ def test_sigterm_saves_and_says_how_to_go_on(data, whole, tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, out + err
     assert "--resume_from_checkpoint last" in out and "Traceback" not in err
-    run(PYTHON, *common, "--num_train_epochs", 12, "--resume_from_checkpoint", "last")
+    run(FORKED, *common, "--num_train_epochs", 12, "--resume_from_checkpoint", "last")
     assert_same_run(output, whole, 48)
 
 
 def test_damaged_newest_state_falls_back_aloud(data, whole, tmp_path):
     output = tmp_path / "damaged"
     common = ("--dataset_name", data, "--output_dir", output, "--checkpointing_steps", 5)
-    run(PYTHON, *common, "--max_train_steps", 20)
+    run(FORKED, *common, "--max_train_steps", 20)
     newest = output / "checkpoints/step_00000020.pt"
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    out, err = run(PYTHON, *common, "--num_train_epochs", 12, "--resume_from_checkpoint", "last")
+    out, err = run(FORKED, *common, "--num_train_epochs", 12, "--resume_from_checkpoint", "last")
     assert "step_00000020.pt is damaged" in err and "Resuming" in out and "after step 16" in out
     assert_same_run(output, whole, 48)
 
@@ -196,9 +201,9 @@ def test_two_processes_equal_one(data, tmp_path):
     # Without dropout: its random numbers differ by process. float32, as bf16 sums depend on the batch's shape.
     common = ("--dataset_name", data, "--drop_rate", 0, "--mixed_precision", "no", "--max_train_steps", 5)
     common += ("--learning_rate", 0.01)
-    run(PYTHON, *common, "--output_dir", tmp_path / "one")
+    run(FORKED, *common, "--output_dir", tmp_path / "one")
     run(TWO, *common, "--output_dir", tmp_path / "two")
-    run(PYTHON, *common, "--output_dir", tmp_path / "parts", "--gradient_accumulation_steps", 4)
+    run(FORKED, *common, "--output_dir", tmp_path / "parts", "--gradient_accumulation_steps", 4)
     one = json.loads((tmp_path / "one/all_results.json").read_text())
     for name in ("two", "parts"):
         first, second = weights(tmp_path / "one", 5), weights(tmp_path / name, 5)
@@ -216,7 +221,7 @@ def test_two_processes_equal_one(data, tmp_path):
 def test_divergence_names_epoch_and_step_and_keeps_the_last_good_state(data, tmp_path):
     output = tmp_path / "run"
     common = ("--dataset_name", data, "--output_dir", output)
-    run(PYTHON, *common, "--num_train_epochs", 1)
+    run(FORKED, *common, "--num_train_epochs", 1)
     before = weights(output, 4)
     # Another learning rate is another run, so the state is made to diverge: its weights are huge, but finite.
     state = checkpoint.load_state(output / "checkpoints/step_00000004.pt")
@@ -231,7 +236,7 @@ def test_divergence_names_epoch_and_step_and_keeps_the_last_good_state(data, tmp
 
 def test_finished_and_unstarted_and_existing_runs(data, whole, tmp_path):
     common = ("--dataset_name", data, "--output_dir")
-    out, _ = run(PYTHON, *common, whole, "--num_train_epochs", 12, "--resume_from_checkpoint", "last")
+    out, _ = run(FORKED, *common, whole, "--num_train_epochs", 12, "--resume_from_checkpoint", "last")
     assert "is finished (48 steps)" in out
     before = (whole / "best/model.safetensors").read_bytes()
     assert "--resume_from_checkpoint last; or choose another --output_dir" in refuse(*common, whole)
@@ -239,7 +244,7 @@ def test_finished_and_unstarted_and_existing_runs(data, whole, tmp_path):
         *common, whole, "--num_train_epochs", 13, "--learning_rate", 0.5, "--resume_from_checkpoint", "last"
     )
     assert (whole / "best/model.safetensors").read_bytes() == before
-    out, _ = run(PYTHON, *common, tmp_path / "new", "--max_train_steps", 1, "--resume_from_checkpoint", "last")
+    out, _ = run(FORKED, *common, tmp_path / "new", "--max_train_steps", 1, "--resume_from_checkpoint", "last")
     assert "starting at step 0" in out
 
 
@@ -253,25 +258,33 @@ def test_no_test_leaves_no_word_of_test(data, tmp_path):
     assert not [path for path in output.rglob("*") if "test" in path.name]
 
 
+@contextmanager
+def files_of_at_most(size):
+    """A full disk for what is started meanwhile: the forked process hands its limits down."""
+    server, limit = forked.server(None).pid, resource.RLIMIT_FSIZE
+    before = resource.prlimit(server, limit, (size, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.prlimit(server, limit, before)
+
+
 def test_a_full_disk_destroys_nothing(data, tmp_path):
     output = tmp_path / "run"
     common = ("--dataset_name", data, "--output_dir", output)
-    run(PYTHON, *common, "--num_train_epochs", 1)
+    run(FORKED, *common, "--num_train_epochs", 1)
     files = {path: path.read_bytes() for path in output.rglob("*") if path.suffix in {".pt", ".safetensors"}}
 
-    def limit_file_size():  # a state has 5 MB; the limit stands for a disk that is full
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-
-    err = refuse(*common, "--num_train_epochs", 2, "--resume_from_checkpoint", "last", preexec_fn=limit_file_size)
+    with files_of_at_most(1_000_000):  # a state has 5 MB
+        err = refuse(*common, "--num_train_epochs", 2, "--resume_from_checkpoint", "last")
     assert "cannot write" in err and "--resume_from_checkpoint last" in err
     assert {path: path.read_bytes() for path in files} == files
-    run(PYTHON, *common, "--num_train_epochs", 2, "--resume_from_checkpoint", "last")
+    run(FORKED, *common, "--num_train_epochs", 2, "--resume_from_checkpoint", "last")
 
 
 def test_trackers(data, tmp_path):
     output = tmp_path / "run"
-    run(PYTHON, "--dataset_name", data, "--output_dir", output, "--num_train_epochs", 2, "--with_tracking",
+    run(FORKED, "--dataset_name", data, "--output_dir", output, "--num_train_epochs", 2, "--with_tracking",
         "--report_to", "tensorboard")  # fmt: skip
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -281,7 +294,7 @@ def test_trackers(data, tmp_path):
 
 
 def test_fine_tuning_from_our_own_model(data, whole, tmp_path):
-    out, _ = run(PYTHON, "--dataset_name", data, "--output_dir", tmp_path / "run", "--init_from", whole / "best",
+    out, _ = run(FORKED, "--dataset_name", data, "--output_dir", tmp_path / "run", "--init_from", whole / "best",
                  "--max_train_steps", 1, "--learning_rate", 1e-9)  # fmt: skip
     start, end = (load_file(folder / "best/model.safetensors") for folder in (whole, tmp_path / "run"))
     assert f"from {whole}/best" in out
@@ -291,20 +304,20 @@ def test_fine_tuning_from_our_own_model(data, whole, tmp_path):
 
 def test_fine_tuning_from_other_classes_gets_a_new_head(data, tmp_path):
     FERModel(label_names=("good", "bad")).save_pretrained(tmp_path / "other")
-    out, _ = run(PYTHON, "--dataset_name", data, "--output_dir", tmp_path / "run", "--init_from", tmp_path / "other",
+    out, _ = run(FORKED, "--dataset_name", data, "--output_dir", tmp_path / "run", "--init_from", tmp_path / "other",
                  "--max_train_steps", 1)  # fmt: skip
     assert "knows good, bad: its last layer is replaced" in out
     assert load_file(tmp_path / "run/best/model.safetensors")["classifier.weight"].shape == (7, 256)
 
 
 def test_any_timm_architecture(data, tmp_path):
-    run(PYTHON, "--dataset_name", data, "--output_dir", tmp_path, "--architecture", "test_resnet",
+    run(FORKED, "--dataset_name", data, "--output_dir", tmp_path, "--architecture", "test_resnet",
         "--max_train_steps", 2)  # fmt: skip
     assert FERModel.from_pretrained(tmp_path / "best").in_chans == 3
 
 
 def test_samples_are_stratified(data, tmp_path):
-    run(PYTHON, "--dataset_name", data, "--output_dir", tmp_path, "--max_train_samples", 70, "--max_eval_samples", 21,
+    run(FORKED, "--dataset_name", data, "--output_dir", tmp_path, "--max_train_samples", 70, "--max_eval_samples", 21,
         "--max_train_steps", 1)  # fmt: skip
     results = json.loads((tmp_path / "all_results.json").read_text())
     assert (results["eval_n"], results["test_n"]) == (21, 21)
@@ -359,31 +372,33 @@ def test_import_loads_nothing_heavy_and_prints_nothing():
 def test_real_faces_from_synthetic_weights(whole, fer2013_path, tmp_path):
     """Fine-tuning from drawn faces to FER2013, on a sample: the loss falls."""
     output = tmp_path / "run"
-    run(PYTHON, "--dataset_name", fer2013_path, "--output_dir", output, "--init_from", whole / "best", "--no_test",
+    run(FORKED, "--dataset_name", fer2013_path, "--output_dir", output, "--init_from", whole / "best", "--no_test",
         "--max_train_samples", 2000, "--max_eval_samples", 500, "--num_train_epochs", 4)  # fmt: skip
     with (output / "history.csv").open() as file:
         losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < losses[0] - 0.02  # 0.03 to 0.04 were measured
 
 
-def hub_environment(endpoint, tmp_path):
-    return {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf"),
-            "HF_HUB_CACHE": str(tmp_path / "hf/hub"), "HF_DATASETS_CACHE": str(tmp_path / "hf/datasets")}  # fmt: skip
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A Hub, and the environment of programs that use it."""
+    home = tmp_path_factory.mktemp("hf")
+    with hub_server.run(tokens=None) as hub:
+        yield hub, {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(home),
+                    "HF_HUB_CACHE": str(home / "hub"), "HF_DATASETS_CACHE": str(home / "datasets")}  # fmt: skip
 
 
-def test_data_set_of_the_hub(data, tmp_path):
+def test_data_set_of_the_hub(data, hub, tmp_path):
     """By id and revision, over HTTP; PublicTest and PrivateTest are the names of its splits."""
     names = {"train": "train", "validation": "publicTest", "test": "privateTest"}
     card = "---\nconfigs:\n- config_name: default\n  data_files:\n"
     card += "".join(f"  - split: {name}\n    path: data/{name}-*\n" for name in names.values())
-    (tmp_path / "README.md").write_text(card + "---\n")
-    files = {f"data/{name}-0.parquet": next(data.glob(f"{split}-*")) for split, name in names.items()}
-    files["README.md"] = tmp_path / "README.md"
+    files = {f"data/{name}-0.parquet": next(data.glob(f"{split}-*")).read_bytes() for split, name in names.items()}
+    server, environment = hub
+    server.add_repo("user/fer2013", {**files, "README.md": f"{card}---\n".encode()}, "dataset", branch="v1")
     common = ("--dataset_name", "user/fer2013", "--max_train_steps", 1)
-    with hub_server.serve("user/fer2013", files, revision="v1") as endpoint:
-        environment = hub_environment(endpoint, tmp_path)
-        run(PYTHON, *common, "--dataset_revision", "v1", "--output_dir", tmp_path / "run", env=environment)
-        err = refuse(*common, "--dataset_revision", "v2", "--output_dir", tmp_path / "other", env=environment)
+    run(FORKED, *common, "--dataset_revision", "v1", "--output_dir", tmp_path / "run", env=environment)
+    err = refuse(*common, "--dataset_revision", "v2", "--output_dir", tmp_path / "other", env=environment)
     assert "cannot load user/fer2013 from the Hub" in err and "v2" in err
     record = json.loads((tmp_path / "run/train_config.json").read_text())
     assert record["data"]["images"] == {"train": 200, "validation": 60, "test": 60}
@@ -391,24 +406,24 @@ def test_data_set_of_the_hub(data, tmp_path):
     assert record["data"]["fingerprints"]["validation"] == local.fingerprint
 
 
-def test_start_from_weights_of_the_hub(data, tmp_path):
+def test_start_from_weights_of_the_hub(data, hub, tmp_path):
     """Pretrained timm weights, and a model of ours by its Hub id; a tiny learning rate leaves them as they were."""
     torch.manual_seed(0)
     colour = timm.create_model("test_resnet")
     save_file(colour.state_dict(), tmp_path / "model.safetensors")
+    server, environment = hub
+    server.add_repo(TIMM_REPO, {"model.safetensors": (tmp_path / "model.safetensors").read_bytes()})
     common = ("--dataset_name", data, "--max_train_steps", 1, "--learning_rate", 1e-9)
-    with hub_server.serve(TIMM_REPO, {"model.safetensors": tmp_path / "model.safetensors"}) as endpoint:
-        run(PYTHON, *common, "--architecture", "test_resnet", "--pretrained", "--output_dir", tmp_path / "timm",
-            env=hub_environment(endpoint, tmp_path))  # fmt: skip
+    run(FORKED, *common, "--architecture", "test_resnet", "--pretrained", "--output_dir", tmp_path / "timm",
+        env=environment)  # fmt: skip
     # Repeating a gray image on three channels, as the paper does, equals summing the first layer over them.
     gray = FERModel.from_pretrained(tmp_path / "timm/best", in_chans=1).network.state_dict()
     key = f"{colour.pretrained_cfg['first_conv']}.weight"
     torch.testing.assert_close(gray[key], colour.state_dict()[key].sum(1, keepdim=True), rtol=0, atol=1e-5)
 
-    files = {name: tmp_path / "timm/best" / name for name in ("config.json", "model.safetensors")}
-    with hub_server.serve("user/model", files) as endpoint:
-        run(PYTHON, *common, "--init_from", "user/model", "--output_dir", tmp_path / "ours",
-            env=hub_environment(endpoint, tmp_path))  # fmt: skip
+    files = {name: (tmp_path / "timm/best" / name).read_bytes() for name in ("config.json", "model.safetensors")}
+    server.add_repo("user/model", files)
+    run(FORKED, *common, "--init_from", "user/model", "--output_dir", tmp_path / "ours", env=environment)
     start, end = (load_file(tmp_path / run_name / "best/model.safetensors") for run_name in ("timm", "ours"))
     for name, tensor in start.items():
         if tensor.is_floating_point() and "running" not in name:  # BatchNorm's statistics move with any batch
