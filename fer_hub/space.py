@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent
 # What the page imports, with the floors of requirements.txt, which a wheel does not bring along; a test compares them.
 # Without gradio: the Space installs the one that sdk_version names.
 REQUIREMENTS = """\
-av>=16.0
+av>=17.0
 captum>=0.9
 huggingface_hub>=1.20
 jinja2>=3.1

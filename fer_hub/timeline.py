@@ -120,13 +120,15 @@ def _stack(axes: Axes, track: _Track, run: slice, palette: dict[str, str]) -> No
 
 def _name_areas(axes: Axes, track: _Track, label_names: Sequence[str], span: tuple[float, float]) -> None:
     """Writes each name once, where its area is highest: colours alone do not tell it to everybody."""
+    middles = (np.array(track.starts) + track.ends) / 2
+    low, high = np.quantile(span, (0.05, 0.95))  # a name further out would be cut off
+    inner = np.flatnonzero((middles >= low) & (middles <= high))
     for place, name in enumerate(label_names):
-        best = max(range(len(track.shown)), key=lambda at: track.shown[at][name])
-        if (height := track.shown[best][name]) >= _NAMED:
+        best = max(inner, key=lambda at: track.shown[at][name], default=None)
+        if best is not None and (height := track.shown[best][name]) >= _NAMED:
             below = sum(track.shown[best][other] for other in label_names[:place])
-            at = np.clip((track.starts[best] + track.ends[best]) / 2, *np.quantile(span, (0.05, 0.95)))  # not cut off
             box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1.5}
-            axes.text(at, below + height / 2, name, ha="center", va="center", fontsize=8, bbox=box)
+            axes.text(middles[best], below + height / 2, name, ha="center", va="center", fontsize=8, bbox=box)
 
 
 def _sentence(number: int, track: _Track) -> str:

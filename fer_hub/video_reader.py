@@ -40,6 +40,7 @@ class Picture:
     time: float
     _frame: av.VideoFrame
     _aspect: Fraction  # width of a pixel / its height
+    _matrix: np.ndarray | None  # of display, 9 numbers
 
     def rgb(self) -> np.ndarray:
         """The picture as a player shows it: turned and mirrored as the file says, with square pixels.
@@ -56,8 +57,13 @@ class Picture:
             image = self._frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
         except av.FFmpegError as error:
             raise UserError(f"the video's colours cannot be converted to RGB: {error}. Convert it to H.264.") from error
-        matrix = self._frame.side_data.get("DISPLAYMATRIX")
-        return image if matrix is None else _shown(image, np.frombuffer(matrix, np.int32).astype(np.int64))
+        return image if self._matrix is None else _shown(image, self._matrix)
+
+
+def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    # Not for every frame: one whose side data were looked at refers to itself, and stays until Python looks for such.
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else np.frombuffer(matrix, np.int32).astype(np.int64)
 
 
 def _shown(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -73,7 +79,9 @@ class VideoFile:
 
     Damage is left out and told: after a picture that cannot be decoded nothing is given until the next key frame,
     because pictures in between are drawn on top of the damaged one. That needs a decoder that notices: H.264 and
-    MPEG-4 do, VP9 hardly ever does, so that its damaged pictures pass. It also needs decoding in one thread.
+    MPEG-4 do, HEVC does in part and VP9 hardly ever, so that their damaged pictures may pass. It also needs decoding
+    in one thread. And a file that was cut off is told by the duration it states, so that an MPEG-TS, which states
+    none, just ends early.
 
     Attributes:
         duration: seconds, as the file states it; None where it does not.
@@ -120,6 +128,7 @@ class VideoFile:
         """
         self._forget()
         count = missing = 0  # missing: since the last good picture
+        rotation = matrix = None
         with _opened(self.path) as (container, stream):
             aspect = stream.sample_aspect_ratio or Fraction(1)
             for time, frame in self._timed(self._decoded(container, stream), container.start_time):
@@ -131,7 +140,9 @@ class VideoFile:
                     self._from, self._to = self._from if self._places else self._end, time
                     self._places, missing = self._places + 1, 0
                 self._end, self._count = time + self._length(frame), count
-                yield Picture(count - 1, time, frame, aspect)
+                if frame.rotation != rotation:
+                    rotation, matrix = frame.rotation, _display_matrix(frame)
+                yield Picture(count - 1, time, frame, aspect, matrix)
         self._conclude(missing)
 
     def _decoded(self, container, stream) -> Iterator[av.VideoFrame | None]:
