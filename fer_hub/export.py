@@ -20,11 +20,11 @@ import torch
 import fer_hub
 from fer_hub import dataset
 from fer_hub.errors import UserError
-from fer_hub.evaluation import accuracy_interval
 from fer_hub.files import write_atomically
 from fer_hub.images import SIZE
 from fer_hub.model import FERModel
 from fer_hub.pixels import decode, stratified_sample
+from fer_hub.statistics import wilson
 
 # What torch's exporter writes by itself (any other goes through a converter); ONNX Runtime reads it since 1.14 (2023).
 OPSET = 18
@@ -308,4 +308,4 @@ def _write(proto, metadata: Mapping[str, str], path: Path) -> None:
 
 def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> dict:
     correct, count = int((predictions == labels).sum()), len(labels)
-    return {"n": count, "accuracy": correct / count, "interval": accuracy_interval(correct, count)}
+    return {"n": count, "accuracy": correct / count, "interval": wilson(correct, count)}

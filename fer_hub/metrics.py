@@ -30,7 +30,8 @@ class EmotionMetrics(evaluate.Metric):
         """Computes the metrics.
 
         Returns:
-            `accuracy` and `macro_f1` in 0..1 (classes without images count as 0, as in scikit-learn); `per_class`:
+            `accuracy`; `macro_f1` (classes without images count as 0) and `balanced_accuracy`, the mean recall of the
+            classes that have images, both as in scikit-learn; all in 0..1. `per_class`:
             name -> precision, recall, f1 in 0..1 and support; `confusion_matrix`: rows are true, columns predicted.
         """
         classes = range(len(label_names))
@@ -40,6 +41,7 @@ class EmotionMetrics(evaluate.Metric):
         return {
             "accuracy": float(accuracy_score(references, predictions)),
             "macro_f1": float(f1.mean()),
+            "balanced_accuracy": float(recall[support > 0].mean()),
             "per_class": {
                 name: {
                     "precision": float(precision[k]),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 
@@ -71,4 +72,81 @@ def plot_reliability(results: dict, title: str, path: Path) -> None:
     upper.legend(frameon=False, loc="upper left")
     lower.bar(confidence, n, width=0.05, color="0.6")
     lower.set(xlabel="highest probability (mean of the bin)", ylabel="images")
+    figure.savefig(path, dpi=150)
+
+
+def plot_coverage(results: dict, title: str, path: Path) -> None:
+    """The error of the images that the model is surest of, against their share.
+
+    Args:
+        results: as from `evaluation.measure`.
+        title: names the model, its data set and the split.
+        path: the PNG file.
+    """
+    curve, accuracy_at = results["coverage"]["curve"], results["coverage"]["accuracy_at"]
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(curve["coverage"], curve["error"], color="#0072B2")
+    for share, accuracy in accuracy_at.items():
+        axes.plot(int(share) / 100, 1 - accuracy, "o", color="#D55E00")
+        axes.annotate(f"{share} %: {1 - accuracy:.3f}", (int(share) / 100, 1 - accuracy), (6, -12),
+                      textcoords="offset points")  # fmt: skip
+    axes.set(xlabel="share of the images that get an answer (surest first)", ylabel="error among them", title=title,
+             xlim=(0, 1), ylim=(0, None))  # fmt: skip
+    axes.grid(color="0.9")
+    figure.savefig(path, dpi=150)
+
+
+def plot_comparison(found: dict, title: str, path: Path) -> None:
+    """The accuracy of each model with its 95 % interval, the highest on top.
+
+    Args:
+        found: as from `compare.compare`.
+        title: names the data set and the split.
+        path: the PNG file.
+    """
+    ranked = sorted(found["models"].items(), key=lambda item: item[1]["accuracy"])
+    accuracy = np.array([one["accuracy"] for _, one in ranked])
+    low, high = np.array([one["interval"] for _, one in ranked]).T
+    figure = Figure(figsize=(7, 1.4 + 0.4 * len(ranked)), layout="constrained")
+    axes = figure.subplots()
+    axes.errorbar(accuracy, range(len(ranked)), xerr=(accuracy - low, high - accuracy), fmt="o", ms=5, capsize=3,
+                  color="#0072B2")  # fmt: skip
+    axes.set_yticks(range(len(ranked)), [name for name, _ in ranked])
+    axes.set(xlabel=f"accuracy (95 % interval, n {found['n']:,})", title=title, ylim=(-0.6, len(ranked) - 0.4))
+    axes.grid(axis="x", color="0.9")
+    figure.savefig(path, dpi=150)
+
+
+def plot_robustness(
+    robustness: dict, clean_accuracy: float, path: Path, title: str = "Accuracy under corruptions"
+) -> None:
+    """Accuracy under each corruption: a bar for the mean, a numbered dot for each severity, a line for clean images.
+
+    Args:
+        robustness: `corruptions` and `mean_corruption_accuracy`, as from `robustness.measure`.
+        clean_accuracy: on the same images without corruption, 0..1.
+        path: the PNG file.
+        title: names the model, its data set and the split.
+    """
+    found, mean = robustness["corruptions"], robustness["mean_corruption_accuracy"]
+    accuracy = np.array([one["accuracy"] for one in found.values()])
+    rows = np.arange(len(found))
+    figure = Figure(figsize=(8, 1.4 + 0.36 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(rows, accuracy.mean(1), color="0.88", label="mean of the five severities")
+    axes.axvline(clean_accuracy, color="#D55E00", label=f"clean images: {clean_accuracy:.1%}")
+    axes.axvline(mean, color="black", ls=":", label=f"mean over all corruptions: {mean:.1%}")
+    # Shades of one blue, light to dark: in order for every eye and in print. The digit says it again.
+    for severity, shares in enumerate(accuracy.T, 1):
+        label = "severity 1 (mild) to 5 (hard)" if severity == 5 else None
+        on_top = {"zorder": 2 + severity}
+        axes.plot(shares, rows, "o", ms=10, color=colormaps["Blues"](0.2 * severity), mec="0.35", label=label, **on_top)
+        for share, row in zip(shares, rows, strict=True):
+            ink = "white" if severity > 2 else "black"
+            axes.text(share, row, severity, ha="center", va="center_baseline", color=ink, fontsize=7, **on_top)
+    axes.set_yticks(rows, [name.replace("_", " ") for name in found])
+    axes.set(xlabel="accuracy (share)", title=title, ylim=(len(found) - 0.4, -0.6))
+    axes.set_xlim(0, 1.05 * max(clean_accuracy, accuracy.max()))
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=150)

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from fer_hub import FERModel, calibration
-from fer_hub.evaluation import accuracy_interval, compute_logits, evaluate_model, summarize
+from fer_hub.evaluation import compute_logits, evaluate_model, summarize
 from fer_hub.metrics import EmotionMetrics
 from fer_hub.pixels import Pixels
 
@@ -37,12 +37,6 @@ def test_loss_is_the_mean_negative_log_likelihood():
     found = summarize(logits, torch.tensor([1, 2]), NAMES)
     assert found["loss"] == pytest.approx((math.log(5 / 3) + math.log(3)) / 2)
     assert (found["n"], found["accuracy"]) == (2, 0.5)
-
-
-def test_wilson_interval_of_the_literature():
-    # Newcombe 1998 (Statistics in Medicine 17, 857-872), table I, method 3: 81 of 263, and 0 of 20
-    assert accuracy_interval(81, 263) == pytest.approx([0.2553, 0.3662], abs=5e-5)
-    assert accuracy_interval(0, 20) == pytest.approx([0.0, 0.1611], abs=5e-5)
 
 
 def test_numbers_without_leaked_images():

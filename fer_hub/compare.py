@@ -1,0 +1,121 @@
+"""Several models on the same images: their scores side by side, and which differences are more than chance."""
+
+from itertools import combinations
+
+import numpy as np
+
+from fer_hub import calibration, statistics, tables
+from fer_hub.errors import UserError
+
+
+def compare(models: dict[str, np.ndarray], labels: np.ndarray, label_names: tuple[str, ...], seed: int = 0) -> dict:
+    """Compares models on one split.
+
+    Args:
+        models: name -> probabilities, float (N, C), rows sum to 1 (within .001, as `predictions.read` allows).
+        labels: int (N,), N > 0.
+        label_names: the C classes.
+        seed: of the bootstrap.
+
+    Returns:
+        `n`; `seed`; `models`: name -> `accuracy` and `interval` (Wilson), `macro_f1` and `macro_f1_interval`
+        (bootstrap, 1,000 resamples, the same for all models), `ece` and `brier` (as in `calibration.measure`), `loss`
+        (mean negative log-likelihood, nats; a probability of 0 counts as 2.2e-16, as in scikit-learn), the highest
+        accuracy first; `pairs`: for each two models, `a` the one with the higher accuracy, `difference` of the
+        accuracies and its `interval` (`statistics.paired_difference`), `only_a`, `only_b` and `p`
+        (`statistics.mcnemar`), and `p_holm`, p corrected for the number of pairs. The intervals are not corrected.
+
+    Raises:
+        UserError: a model's probabilities are not of these images and classes.
+    """
+    for name, probabilities in models.items():
+        if probabilities.shape != (len(labels), len(label_names)):
+            raise UserError(
+                f"the probabilities of {name} have the shape {probabilities.shape}, the split has {len(labels):,} "
+                f"images of {len(label_names)} classes. Predict this split with these classes."
+            )
+    correct = {name: probabilities.argmax(1) == labels for name, probabilities in models.items()}
+    ranked = sorted(models, key=lambda name: -int(correct[name].sum()))
+    pairs = [
+        {
+            "a": a,
+            "b": b,
+            "difference": float(correct[a].mean() - correct[b].mean()),
+            "interval": statistics.paired_difference(correct[a], correct[b]),
+            **statistics.mcnemar(correct[a], correct[b]),
+        }
+        for a, b in combinations(ranked, 2)
+    ]
+    for pair, corrected in zip(pairs, statistics.holm([pair["p"] for pair in pairs]), strict=True):
+        pair["p_holm"] = corrected
+    return {
+        "n": len(labels),
+        "seed": seed,
+        "models": {name: _scores(models[name], labels, seed) for name in ranked},
+        "pairs": pairs,
+    }
+
+
+def _scores(probabilities: np.ndarray, labels: np.ndarray, seed: int) -> dict:
+    predictions, classes = probabilities.argmax(1), probabilities.shape[1]
+    correct = int((predictions == labels).sum())
+    calibrated = calibration.measure(probabilities, labels)
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return {
+        "accuracy": correct / len(labels),
+        "interval": statistics.wilson(correct, len(labels)),
+        "macro_f1": statistics.macro_f1(predictions, labels, classes),
+        "macro_f1_interval": statistics.bootstrap(
+            lambda *resampled: statistics.macro_f1(*resampled, classes), predictions, labels, seed=seed
+        ),
+        "ece": calibrated["ece"],
+        "brier": calibrated["brier"],
+        "loss": float(-np.log(np.maximum(of_truth, np.finfo(float).eps)).mean()),
+    }
+
+
+def as_table(found: dict) -> str:
+    """What `compare` found, as two Markdown tables that can be read in a terminal, and how to read them."""
+    models = tables.markdown(
+        ("model", "accuracy", "95 %", "macro-F1", "95 %", "ECE", "Brier", "loss"),
+        [
+            (
+                name,
+                f"{100 * one['accuracy']:.1f} %",
+                "{:.1f} to {:.1f}".format(*(100 * end for end in one["interval"])),
+                f"{one['macro_f1']:.3f}",
+                "{:.3f} to {:.3f}".format(*one["macro_f1_interval"]),
+                f"{one['ece']:.3f}",
+                f"{one['brier']:.3f}",
+                f"{one['loss']:.3f}",
+            )
+            for name, one in found["models"].items()
+        ],
+    )
+    if not found["pairs"]:
+        return models
+    pairs = tables.markdown(
+        ("first", "second", "points", "95 %", "only first right", "only second right", "p", "p, Holm"),
+        [
+            (
+                pair["a"],
+                pair["b"],
+                f"{100 * pair['difference']:+.1f}",
+                "{:+.1f} to {:+.1f}".format(*(100 * end for end in pair["interval"])),
+                pair["only_a"],
+                pair["only_b"],
+                _p(pair["p"]),
+                _p(pair["p_holm"]),
+            )
+            for pair in found["pairs"]
+        ],
+    )
+    note = (
+        f"n {found['n']:,}. p: McNemar's exact test; Holm's is corrected for the {len(found['pairs'])} pairs compared, "
+        "the intervals are not."
+    )
+    return f"{models}\n\n{pairs}\n\n{note}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
