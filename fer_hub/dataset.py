@@ -31,7 +31,7 @@ OFFICIAL_COUNTS = {
 VALIDATION_SHARE = 0.1  # of train, where a source has no validation split; FER2013's own is 11 %
 
 
-def load(source: str, revision: str | None = None, seed: int = 0) -> DatasetDict:
+def load(source: str, revision: str | None = None, seed: int = 0, keep: str | None = None) -> DatasetDict:
     """Opens a data set.
 
     Args:
@@ -39,6 +39,7 @@ def load(source: str, revision: str | None = None, seed: int = 0) -> DatasetDict
             folders (`train/<emotion>/*.jpg`), or a Hub id (`user/name`).
         revision: branch, tag or commit of a Hub id.
         seed: of the validation split, where one must be cut from train.
+        keep: a further column, which is handed through as it is.
 
     Returns:
         `train`, `validation` and, where the source has one, `test`; each with `image` (datasets.Image, encoded) and
@@ -51,6 +52,8 @@ def load(source: str, revision: str | None = None, seed: int = 0) -> DatasetDict
     if revision and (source == "synthetic" or path.exists()):
         raise UserError(f"--dataset_revision is for data sets on the Hub; {source} is not one. Leave it out.")
     if source == "synthetic":
+        if keep:
+            raise UserError(f"synthetic has no column {keep!r}: its faces have nothing but a label.")
         return sources.open_synthetic()
     if path.is_dir():
         raw = sources.open_parquet(path) if any(path.rglob("*.parquet")) else sources.open_image_folders(path)
@@ -63,7 +66,7 @@ def load(source: str, revision: str | None = None, seed: int = 0) -> DatasetDict
             f"no data set at {source}: no such file or folder, and not a Hub id (user/name). "
             "Use an existing path, or --dataset_name synthetic, which needs nothing."
         )
-    return _canonical(raw, source, seed)
+    return _canonical(raw, source, seed, keep)
 
 
 def class_counts(split: Dataset) -> np.ndarray:
@@ -83,7 +86,7 @@ def deviation_from_official(dataset: DatasetDict) -> str | None:
     return "\n".join(lines)
 
 
-def _canonical(raw: DatasetDict, source: str, seed: int) -> DatasetDict:
+def _canonical(raw: DatasetDict, source: str, seed: int, keep: str | None) -> DatasetDict:
     splits: dict[str, Dataset] = {}
     for name, part in raw.items():
         where = source if len(raw) == 1 else f"{source}, split {name}"
@@ -95,7 +98,7 @@ def _canonical(raw: DatasetDict, source: str, seed: int) -> DatasetDict:
         for split, rows in _by_usage(part, name, where):
             if split in splits:
                 raise UserError(f"{source}: more than one part is called {split} ({', '.join(raw)}).")
-            splits[split] = _with_label(_with_image(rows, where), where)
+            splits[split] = _with_label(_with_image(rows, where), where, keep)
     if "train" not in splits:
         raise UserError(f"{source}: no training split; found {', '.join(splits)}.")
     for name, split in splits.items():
@@ -156,7 +159,9 @@ def _parse_pixels(text: str | None, where: str) -> np.ndarray:
     return values.astype(np.uint8).reshape(48, 48)
 
 
-def _with_label(part: Dataset, where: str) -> Dataset:
+def _with_label(part: Dataset, where: str, keep: str | None) -> Dataset:
+    if keep is not None and keep not in part.column_names:
+        raise UserError(f"{where}: no column {keep!r}; found {_columns(part)}.")
     column = next((name for name in LABEL_COLUMNS if name in part.column_names), None)
     if column is None:
         raise UserError(f"{where}: no column of labels ({', '.join(LABEL_COLUMNS)}); found {_columns(part)}.")
@@ -172,7 +177,7 @@ def _with_label(part: Dataset, where: str) -> Dataset:
         if value not in known:
             known[value] = _label(value, f"{where}, row {row}")
         labels.append(known[value])
-    part = part.select_columns(["image"])
+    part = part.select_columns(["image", *([keep] if keep else [])])
     return part.add_column("label", labels, feature=ClassLabel(names=list(EMOTIONS)))
 
 
