@@ -239,7 +239,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             named = model_folder.records(folder)[0].relative_to(folder)
             raise UserError(f"{folder} holds {named} and no model: saving there would replace it. Name a new folder.")
         origin = self.folder
-        if origin and not (origin.is_dir() and self._equals(origin)):
+        if origin and not (origin.is_dir() and self.equals(origin)):
             change = "the model is no longer that of" if origin.is_dir() else "there is no longer a folder"
             logger.warning("%s %s: its results and card are not saved.", change, origin)
             origin = None
@@ -359,7 +359,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             model._fetched[str(name), branch] = commit
         return model.eval()
 
-    def _equals(self, folder: Path) -> bool:
+    def equals(self, folder: Path) -> bool:
         """Whether the folder holds and describes this very model."""
         try:
             theirs = load_file(folder / model_folder.WEIGHTS)

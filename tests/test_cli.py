@@ -9,7 +9,10 @@ import pytest
 
 from fer_hub import FERModel, cli
 
-COMMANDS = ("info", "export", "push", "push-space", "push-dataset")
+COMMANDS = (
+    "info", "predict", "evaluate", "calibrate", "compare", "duplicates", "aggregate", "export", "push", "push-space",
+    "push-dataset",
+)  # fmt: skip
 
 
 @pytest.fixture

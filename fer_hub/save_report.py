@@ -1,0 +1,53 @@
+"""Writes a report: into a model's own folder results, figures and card, elsewhere also the predictions."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fer_hub import card, model_folder, predictions, report
+from fer_hub.errors import UserError
+from fer_hub.files import write_json, write_text
+from fer_hub.predictors import Predictor
+
+
+def save(
+    folder: str | Path, predictor: Predictor, split: str, results: dict, probabilities: np.ndarray, labels: np.ndarray
+) -> list[str]:
+    """Writes what `report.evaluate` gave.
+
+    The folder of the very model gets the split's new results beside what else its results.json holds, new figures and a
+    new card. Any other folder gets results.json, figures/ and predictions_SPLIT.csv (`predictions`).
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UserError: the folder holds another model, or results on other data.
+    """
+    folder = Path(folder).expanduser()
+    if not (folder / model_folder.WEIGHTS).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "results.json", results)
+        table = folder / f"predictions_{split}.csv"
+        predictions.write(table, probabilities, tuple(results[split]["per_class"]), labels)
+        drawn = report.draw(results, split, folder / "figures")
+        return [str(file) for file in (folder / "results.json", table, *drawn)]
+
+    if predictor.model is None or not predictor.model.equals(folder):
+        raise UserError(f"{folder} holds another model than {predictor.name}. Name a new folder: --output report")
+    held, record = (
+        model_folder.parse_record((folder / name).read_bytes(), str(folder / name)) if (folder / name).is_file() else {}
+        for name in ("results.json", "train_config.json")
+    )
+    recorded = record.get("data", {}).get("fingerprints", {}).get(split, results["fingerprint"])
+    if recorded != results["fingerprint"] or any(results["classes_left_out"].values()):
+        raise UserError(
+            f"{folder} has results on other images than {results['dataset_name']}, split {split}: they would be mixed. "
+            "Name a new folder: --output report"
+        )
+    own = {key: results[key] for key in ("schema_version", split)}
+    merged = {"dataset_name": results["dataset_name"], "synthetic": results["synthetic"], **held, **own}
+    write_json(folder / "results.json", merged)
+    drawn = report.draw(results | {"dataset_name": merged["dataset_name"]}, split, folder / "figures")
+    write_text(folder / model_folder.CARD, card.render(merged, record))
+    return [str(file) for file in (folder / "results.json", folder / model_folder.CARD, *drawn)]

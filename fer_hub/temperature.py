@@ -1,0 +1,164 @@
+"""Makes a model's probabilities mean what they say: one temperature, fitted on validation and folded into the weights.
+
+Guo et al. 2017, "On Calibration of Modern Neural Networks": logits divided by a number do not change their order, so
+the first choices stay. Folded into the last layer, every loader gives calibrated probabilities, ONNX Runtime included.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors import safe_open
+from scipy.optimize import minimize_scalar
+from torch import nn
+from torch.nn import functional as F
+
+from fer_hub import calibration, card, coverage, dataset, duplicates, evaluation, model_folder, plots
+from fer_hub.errors import UserError
+from fer_hub.files import write_json, write_text
+from fer_hub.model import FERModel
+from fer_hub.pixels import decode
+
+logger = logging.getLogger(__name__)
+
+BOUNDS = (-3.0, 3.0)  # of the temperature's logarithm: a twentieth to twenty
+
+
+def fit(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """The temperature with the lowest mean negative log-likelihood.
+
+    Args:
+        logits: float (N, C), N > 0.
+        labels: int64 (N,).
+    """
+    logits = logits.double()
+
+    def loss(log_temperature: float) -> float:
+        return F.cross_entropy(logits / np.exp(log_temperature), labels).item()
+
+    return float(np.exp(minimize_scalar(loss, bounds=BOUNDS, method="bounded", options={"xatol": 1e-6}).x))
+
+
+def fold(model: FERModel, temperature: float) -> None:
+    """Divides the last layer by the temperature.
+
+    Raises:
+        UserError: the model is calibrated already, or its logits do not come straight from its last layer.
+    """
+    if model.temperature is not None:
+        raise UserError(f"the model is calibrated already, with temperature {model.temperature:.4f}: once is enough.")
+    head = model.network.get_classifier()
+    if not isinstance(head, nn.Linear | nn.Conv2d):
+        raise UserError(f"{model.architecture} has no last layer that a temperature could be folded into.")
+    probe = torch.arange(48 * 48, dtype=torch.int64).remainder(251).to(torch.uint8).view(1, 48, 48)
+    with torch.no_grad():
+        before = model(probe)
+        for parameter in head.parameters():
+            parameter.div_(temperature)
+        if not torch.allclose(model(probe) * temperature, before, rtol=1e-4, atol=1e-4):
+            for parameter in head.parameters():
+                parameter.mul_(temperature)
+            raise UserError(
+                f"{model.architecture} changes its logits after its last layer: it cannot be calibrated so."
+            )
+    model.temperature = temperature
+
+
+def calibrate(folder: str | Path, dataset_name: str) -> dict:
+    """Calibrates the model of a folder, and measures its recorded splits again.
+
+    The temperature and the abstention threshold (`coverage.recommended_threshold`) come from validation alone. Weights,
+    config.json, results.json, figures and card are written anew; ONNX files, which would give the old probabilities,
+    are removed.
+
+    Args:
+        folder: a model folder.
+        dataset_name: the data set that the model was trained on, as for `dataset.load`.
+
+    Returns:
+        `temperature`, `abstention_threshold`, `n`, and `before` and `after`: `ece`, `ece_equal_mass`, `loss`,
+        `accuracy` on validation.
+
+    Raises:
+        UserError: the model is calibrated already, or the data are not those of its recorded results.
+    """
+    folder = Path(folder).expanduser()
+    model_folder.require_model(folder, str(folder))
+    model = FERModel.from_pretrained(folder)
+    with safe_open(folder / model_folder.WEIGHTS, "pt") as weights:
+        header = weights.metadata() or {}
+    if "temperature" in header or model.temperature is not None:
+        known = header.get("temperature") or model.temperature
+        raise UserError(
+            f"{folder} is calibrated already, with temperature {float(known):.4f}: a second time would undo it."
+        )
+    results, record = (_record(folder / name) for name in ("results.json", "train_config.json"))
+    loaded = dataset.load(dataset_name)
+    pixels = {name: decode(split, f"{dataset_name}, split {name}") for name, split in loaded.items()}
+    _require_same_data(record, pixels, dataset_name)
+
+    accelerator, validation = Accelerator(), pixels["validation"]
+    logits = evaluation.compute_logits(model, validation.images, accelerator)
+    temperature = fit(logits, validation.labels)
+    labels, before = validation.labels.numpy(), logits.double().softmax(1).numpy()
+    fold(model, temperature)
+    after = evaluation.compute_logits(model, validation.images, accelerator).double().softmax(1).numpy()
+    model.abstention_threshold = coverage.recommended_threshold(after, labels)
+    changed = {
+        "temperature": temperature,
+        "abstention_threshold": model.abstention_threshold,
+        "dataset_name": dataset_name,
+        "n": len(labels),
+        "before": _scores(before, labels),
+        "after": _scores(after, labels),
+    }
+
+    # The header of the weights is the lasting sign: it is replaced with them in one step.
+    header.pop("format", None)
+    model.save_weights(folder, {**header, "temperature": repr(temperature)})
+    model.save_config(folder)
+    for onnx in folder.glob("onnx/*.onnx"):
+        onnx.unlink()
+        logger.warning("%s gave the old probabilities and was removed: fer-hub export %s", onnx, folder)
+    if results:
+        for split in [name for name in ("validation", "test") if name in results]:
+            leaked = duplicates.also_in(pixels[split], [pixels["train"]])
+            again = evaluation.evaluate_model(model, pixels[split], accelerator, leaked if split == "test" else None)
+            title = f"{model.architecture} on {results['dataset_name']}, {split}"
+            plots.plot_reliability(again, title, folder / "figures" / f"reliability_{split}.png")
+            stale = [key for key in results[split] if key not in again]
+            if stale:
+                logger.warning("%s: %s of the old weights left out: fer-hub evaluate", split, ", ".join(stale))
+            results[split] = again
+        write_json(folder / "results.json", results | {"calibration": changed})
+        write_text(folder / model_folder.CARD, card.render(results | {"calibration": changed}, record))
+    return changed
+
+
+def _scores(probabilities: np.ndarray, labels: np.ndarray) -> dict:
+    found = calibration.measure(probabilities, labels)
+    picked = probabilities[np.arange(len(labels)), labels]
+    return {
+        "ece": found["ece"],
+        "ece_equal_mass": found["ece_equal_mass"],
+        "loss": float(-np.log(np.maximum(picked, np.finfo(float).eps)).mean()),
+        "accuracy": float((probabilities.argmax(1) == labels).mean()),
+    }
+
+
+def _record(file: Path) -> dict:
+    return model_folder.parse_record(file.read_bytes(), str(file)) if file.is_file() else {}
+
+
+def _require_same_data(record: dict, pixels: dict, dataset_name: str) -> None:
+    """A temperature of other pictures would be recorded beside results of these."""
+    known = record.get("data", {}).get("fingerprints", {})
+    for split in ("validation", "test"):
+        if split in known and split in pixels and known[split] != pixels[split].fingerprint:
+            raise UserError(
+                f"the {split} images of {dataset_name} are not those of the model's results (fingerprint "
+                f"{pixels[split].fingerprint}, recorded {known[split]}). Name the data set that it was trained on: "
+                f"{record['data']['dataset_name']}"
+            )
