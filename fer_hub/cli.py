@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = _command(subparsers, "compare", commands.compare,
                        "models on the same images, side by side, with paired tests",
-                       "fer-hub compare paper-cnn keras.csv --dataset_name data/fer2013 --output comparison")  # fmt: skip
+                       "fer-hub compare paper-cnn keras.csv --dataset_name data/fer2013 --output compared")  # fmt: skip
     compare.add_argument("models", nargs="+", metavar="MODEL", help=f"{any_predictor}, or predictions as a .csv")
     _data(compare)
     compare.add_argument("--output", metavar="DIR", help="for comparison.json, comparison.md and comparison.png")

@@ -22,9 +22,7 @@ def draw(picture: Image.Image, faces: "Sequence[Face]", label_names: Sequence[st
     Returns:
         A new picture, mode RGB, of the same size.
     """
-    drawn = picture.convert("RGB")
-    if drawn is picture:
-        drawn = picture.copy()
+    drawn = picture.convert("RGB")  # a copy, also where it is RGB already
     pen = ImageDraw.Draw(drawn)
     color_of = colors.of(label_names)
     line = max(2, round(min(drawn.size) / 200))

@@ -342,8 +342,10 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             if saved_chans not in (1, 3) or not std > 0:
                 raise ValueError(f"input_size {cfg['input_size']}, std {cfg['std']}")
             temperature, threshold = config.get("temperature"), config.get("abstention_threshold")
-            if not (threshold is None or 0 <= float(threshold) <= 1):
+            if not (threshold is None or (isinstance(threshold, int | float) and 0 <= threshold <= 1)):
                 raise ValueError(f"abstention_threshold {threshold!r}")
+            if not (temperature is None or (isinstance(temperature, int | float) and temperature > 0)):
+                raise ValueError(f"temperature {temperature!r}")
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise UserError(f"{name}: config.json is not that of a FER Hub model ({error!r}).") from error
         model = cls(architecture, label_names, mean, std, in_chans or saved_chans, args, drop_rate)
@@ -368,7 +370,8 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             return False
         ours = self.saved_state_dict()
         same = ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key].to(ours[key])) for key in ours)
-        return same and config == json.loads(json.dumps(self.config))
+        # Folders that were saved before there were thresholds have none.
+        return same and {"abstention_threshold": None} | config == json.loads(json.dumps(self.config))
 
     def _first_conv_keys(self) -> list[str]:
         first = self.network.pretrained_cfg["first_conv"]

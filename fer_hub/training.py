@@ -302,6 +302,7 @@ def _create_model(config: TrainConfig, label_names: tuple[str, ...], say) -> FER
             pretrained=config.pretrained,
         )
     model = FERModel.from_pretrained(config.init_from, in_chans=1, drop_rate=config.drop_rate)
+    model.temperature = model.abstention_threshold = None  # of the weights that the training changes
     if model.label_names != label_names:
         say(f"{config.init_from} knows {', '.join(model.label_names)}: its last layer is replaced by a new one.")
         model.replace_head(label_names)
