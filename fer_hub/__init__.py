@@ -3,10 +3,16 @@
 Names resolve on first use, so `import fer_hub` costs milliseconds and loads neither torch nor timm.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# ONNX Runtime, which finds the faces, reports each session to Microsoft from 1.29 on and keeps a number of the device
+# in ~/.cache. It reads this once, when it is imported, so it stands before everything else. An environment that sets it
+# to 0 has the last word.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _LAZY = {
     "EMOTIONS": "fer_hub.labels",

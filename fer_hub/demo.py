@@ -280,7 +280,12 @@ def _video_tab(recognizers: Recognizers, model: gr.Dropdown) -> None:
     )
     with gr.Row():
         with gr.Column():
-            path = uploads.video(label="Video", sources=["upload", "webcam"], buttons=[])
+            path = uploads.video(
+                label="Video",
+                sources=["upload", "webcam"],
+                buttons=[],
+                webcam_options=gr.WebcamOptions(mirror=False),  # the recording itself is not mirrored
+            )
             every = gr.Slider(1, 30, value=3, step=1, label="Step: look at every n-th picture")
             start = gr.Button("Find expressions", variant="primary")
         annotated = gr.Video(label="With the faces drawn in", interactive=False, buttons=["download"])
@@ -320,7 +325,7 @@ def _crops_tab(recognizers: Recognizers, model: gr.Dropdown) -> None:
         "Pictures of **one face each, cut closely**: nothing is searched, the model looks at all of each picture, and "
         "also answers where there is no face in it."
     )
-    files = uploads.files(label=f"Cut faces, up to {MAX_CROPS}", file_types=["image"])
+    files = uploads.files(label=f"Cut faces, up to {MAX_CROPS}", file_types=["image"], height=HEIGHT // 2)
     gr.Examples([[[str(file) for file in sorted(EXAMPLES.glob("crop-*.png"))]]], files, label="Drawn faces")
     files.keep_in_cache |= files.temp_files  # the examples, which gradio would delete with the uploads
     results = gr.HTML(label="Expressions")

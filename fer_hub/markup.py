@@ -118,9 +118,8 @@ def timeline(figure: bytes, words: str, problem: str | None) -> str:
 
 
 def _card(picture: str, title: str, face: Face, label_names: Sequence[str]) -> str:
-    return (
-        f"<figure class='fer-face'>{picture}<figcaption>{escape(title)}</figcaption>{_bars(face, label_names)}</figure>"
-    )
+    text = escape(title).replace(" %", "&nbsp;%")
+    return f"<figure class='fer-face'>{picture}<figcaption>{text}</figcaption>{_bars(face, label_names)}</figure>"
 
 
 def _bars(face: Face, label_names: Sequence[str]) -> str:
