@@ -50,8 +50,8 @@ def faces(found: Sequence[Face], label_names: Sequence[str]) -> str:
     )
     table = (
         f"<p role='status'><strong>{_count(len(found))} found.</strong></p><div class='fer-scroll' tabindex='0'>"
-        "<table class='fer-table'><tr><th>Face</th><th>Expression</th><th>Sure that it is a face</th>"
-        f"<th>Left, top, right, bottom in pixels</th></tr>{''.join(rows)}</table></div>"
+        "<table class='fer-table'><tr><th>Face</th><th>Expression</th><th>Detector's score</th>"
+        f"<th>Box: left, top, right, bottom</th></tr>{''.join(rows)}</table></div>"
     )
     cards = (
         _card(

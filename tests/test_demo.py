@@ -21,7 +21,7 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from fer_hub import EmotionRecognizer, demo
+from fer_hub import EmotionRecognizer, demo, tabs
 
 ROOT = Path(__file__).parent.parent
 ASTRONAUT, GROUP = ROOT / "fer_hub/examples/astronaut.webp", ROOT / "fer_hub/examples/group.png"
@@ -320,13 +320,13 @@ def test_long_videos_are_refused(app, tmp_path, states_its_duration, quiet):
 
 def test_too_many_files_at_once_are_refused(app, quiet):
     own = {"path": upload(app, "face.png", CROPS[0].read_bytes()), **MARK}
-    kind, (found,) = ask(app, "predict_crops", [own] * demo.MAX_CROPS)
-    assert kind == "complete" and len(found) == demo.MAX_CROPS == 100
-    assert "100 at most" in refused(app, "predict_crops", [own] * (demo.MAX_CROPS + 1))
+    kind, (found,) = ask(app, "predict_crops", [own] * tabs.MAX_CROPS)
+    assert kind == "complete" and len(found) == tabs.MAX_CROPS == 100
+    assert "100 at most" in refused(app, "predict_crops", [own] * (tabs.MAX_CROPS + 1))
 
 
 def test_large_files_are_refused(app):
-    for size, status in ((demo.MAX_FILE_SIZE, 200), (demo.MAX_FILE_SIZE + 1, 413)):
+    for size, status in ((tabs.MAX_FILE_SIZE, 200), (tabs.MAX_FILE_SIZE + 1, 413)):
         content = {"files": ("large.png", io.BytesIO(bytes(size)))}
         assert httpx.post(f"{app.address}/gradio_api/upload", files=content, timeout=60).status_code == status
 
