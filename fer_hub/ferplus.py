@@ -24,7 +24,9 @@ _OFFICIAL_ORDER = {
     "validation": "6f62bd526ed08067dd2f1faf3ebfe4e37552b2e1d130322a24fdfaafd4d67968",
     "test": "19e25aa1d187ba49a99350f0aaf83ff90f86fa2d0f78a0d3c9a6c657eb15823d",
 }
-AGREEMENT = ((0.0, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0))  # shares of the votes, right-closed
+AGREEMENT = ((0.5, 0.7), (0.7, 0.9), (0.9, 1.0))  # shares of the votes, right-closed; a majority has over one half
+# FER2013's own labels agree with .67 to .68 of the majorities in the official order, and with .2 in any other.
+LEAST_LABEL_AGREEMENT = 0.6
 
 
 def read(path: str | Path, split: str, labels: np.ndarray) -> np.ndarray:
@@ -40,7 +42,7 @@ def read(path: str | Path, split: str, labels: np.ndarray) -> np.ndarray:
         int (N, 10): votes for the eight of `LABELS`, for "unknown", and for "not a face".
 
     Raises:
-        UserError: the file is not that of FER+, or the split is not FER2013's in its order.
+        UserError: the file is not that of FER+ with its rows in order, or the split is not FER2013's in its order.
     """
     found = hashlib.sha256(np.asarray(labels).astype(np.uint8).tobytes()).hexdigest()
     if found != _OFFICIAL_ORDER.get(split):
@@ -49,15 +51,24 @@ def read(path: str | Path, split: str, labels: np.ndarray) -> np.ndarray:
             "votes cannot be matched with its pictures. Use fer2013.csv itself, or an unshuffled copy."
         )
     try:
-        with Path(path).expanduser().open(newline="", encoding="utf-8") as file:
+        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         votes = [[int(row[name]) for name in _COLUMNS] for row in rows if _USAGES.get(row["Usage"]) == split]
     except OSError as error:
         raise UserError(f"--ferplus: cannot open {path}: {error.strerror}.") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(f"--ferplus: {path} is not FER+'s fer2013new.csv: {error!r}.") from error
     if len(votes) != len(labels):
         raise UserError(f"--ferplus: {path} has {len(votes):,} rows for {split}, FER2013 has {len(labels):,} pictures.")
+    crowd = majority(np.array(votes))
+    known = crowd < len(EMOTIONS)
+    agreement = float((crowd == labels)[known].mean()) if known.any() else 0.0
+    if agreement < LEAST_LABEL_AGREEMENT:
+        raise UserError(
+            f"--ferplus: the rows of {path} do not stand in the order of fer2013.csv: FER2013's labels agree with "
+            f"{100 * agreement:.0f} % of its majorities for {split}, in the right order with 67 or 68 %. "
+            "Fetch it again: https://github.com/microsoft/FERPlus"
+        )
     return np.array(votes)
 
 
@@ -92,12 +103,16 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, votes: np.ndarray, la
     Returns:
         `n`: pictures whose majority is one of the classes; `left_out`: the others, by what the crowd said instead
         (another class, `no majority or unknown`, `not a face`); `accuracy` and `interval` (Wilson) against the majority
-        on these n; `label_accuracy`: that of FER2013's own labels against the majority, on the same n;
-        `cross_entropy` and `kl` (nats, means) of the model's probabilities against the distribution of the votes for
-        its classes, without single votes, on the `n_distribution` pictures that have any; `by_agreement`: accuracy
-        against the majority by the share of the votes that it has, each with `above`, `up_to`, `n`, `accuracy`;
-        `errors`: predictions that FER2013's label calls wrong and on which the crowd has a majority or says that there
-        is none, and of these the shares in which the crowd sides `with_model`, `with_label`, or `with_neither`.
+        on these n; `label_accuracy`: that of FER2013's own labels against the majority, on the same n.
+        `cross_entropy` and `kl`: means in nats of -sum q log p and sum q log(q / p), where p are the model's
+        probabilities (at least 2.2e-16) and q the shares of the votes for its classes, without single votes, on the
+        `n_distribution` pictures of which these classes have more than half of the votes (Barsoum et al. drop the
+        others, too).
+        `by_agreement`: accuracy against the majority by the share of the votes, without single ones, that it has, each
+        with `above`, `up_to`, `n`, `accuracy` and `interval`.
+        `errors`: `n` predictions that FER2013's label calls wrong, and of these the shares in which the crowd's
+        majority is what the model says, `with_model`, what the label says, `with_label`, another class,
+        `with_neither`, or there is none, `undecided` (no majority, unknown, not a face); they sum to 1.
     """
     places = [LABELS.index(name) for name in label_names]
     number_of = np.full(len(LABELS) + 2, -1)
@@ -106,42 +121,48 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, votes: np.ndarray, la
     said, predictions = number_of[crowd], probabilities.argmax(1)
     known = said >= 0
 
-    kept = without_outliers(votes)[:, places].astype(float)
-    voted = kept.sum(1) > 0
-    shares = kept[voted] / kept[voted].sum(1, keepdims=True)
+    kept = without_outliers(votes)
+    total = kept.sum(1)
+    mine = kept[:, places].astype(float)
+    voted = 2 * mine.sum(1) > total
+    shares = mine[voted] / mine[voted].sum(1, keepdims=True)
     logs = np.log(np.maximum(probabilities[voted], np.finfo(float).eps))
     cross_entropy = -(shares * logs).sum(1)
     entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(1)
 
-    strength = without_outliers(votes).max(1) / np.maximum(without_outliers(votes).sum(1), 1)
-    right = predictions == said
-    wrong = predictions != labels
-    no_majority = crowd == len(LABELS)
-    judged = wrong & (crowd <= len(LABELS))
-    with_model, with_label = wrong & right & known, wrong & known & (said == labels)
+    right, wrong = predictions == said, predictions != labels
+    strength = kept.max(1) / np.maximum(total, 1)
+    decided = crowd < len(LABELS)
+    sides = {
+        "with_model": right,
+        "with_label": labels == said,
+        "with_neither": decided & ~right & (labels != said),
+        "undecided": ~decided,
+    }
     others = {name: int((crowd == number).sum()) for number, name in enumerate(LABELS) if number_of[number] < 0}
     return {
         "n": int(known.sum()),
         "left_out": {
             **others,
-            "no majority or unknown": int(no_majority.sum()),
+            "no majority or unknown": int((crowd == len(LABELS)).sum()),
             "not a face": int((crowd == len(LABELS) + 1).sum()),
         },
-        "accuracy": float(right[known].mean()),
-        "interval": wilson(int(right[known].sum()), int(known.sum())),
+        **_accuracy(right[known]),
         "label_accuracy": float((labels == said)[known].mean()),
         "n_distribution": int(voted.sum()),
         "cross_entropy": float(cross_entropy.mean()),
         "kl": float((cross_entropy - entropy).mean()),
         "by_agreement": [
-            {"above": low, "up_to": high, "n": int(part.sum()), "accuracy": float(right[part].mean())}
+            {"above": low, "up_to": high, "n": int(part.sum()), **_accuracy(right[part])}
             for low, high in AGREEMENT
             if (part := known & (strength > low) & (strength <= high)).any()
         ],
         "errors": {
-            "n": int(judged.sum()),
-            "with_model": float(with_model.sum() / max(judged.sum(), 1)),
-            "with_label": float(with_label.sum() / max(judged.sum(), 1)),
-            "with_neither": float((judged.sum() - with_model.sum() - with_label.sum()) / max(judged.sum(), 1)),
+            "n": int(wrong.sum()),
+            **{side: float((wrong & marks).sum() / max(wrong.sum(), 1)) for side, marks in sides.items()},
         },
     }
+
+
+def _accuracy(right: np.ndarray) -> dict:
+    return {"accuracy": float(right.mean()), "interval": wilson(int(right.sum()), len(right))}

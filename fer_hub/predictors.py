@@ -1,5 +1,6 @@
 """Any model -> probabilities of a split, so that all of them are measured by the same code."""
 
+import copy
 import importlib
 import json
 import os
@@ -11,15 +12,18 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from PIL import Image
 from tqdm import tqdm
 
 from fer_hub.errors import UserError
+from fer_hub.hub_errors import explain
 from fer_hub.labels import EMOTIONS, canonical_name
+from fer_hub.locate import locate
 from fer_hub.model import FERModel
 
 BATCH = 256  # images in one call; bounds memory
+TOLERANCE = 1e-3  # of a row's sum: what a float16 softmax can lose
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Predictor:
         """Probabilities of a split, batch by batch.
 
         Args:
-            images: uint8 (N, 48, 48), 0-255.
+            images: uint8 (N, 48, 48), 0-255, N > 0.
             progress: show a bar on standard error.
 
         Returns:
@@ -51,20 +55,23 @@ class Predictor:
         Raises:
             UserError: the model gave something else than probabilities.
         """
-        images = np.asarray(images)
+        images = np.ascontiguousarray(images)
         starts = range(0, len(images), BATCH)
         bar = tqdm(starts, desc=self.name, unit="batch", leave=False, disable=None if progress else True)
         parts = (images[start : start + BATCH] for start in bar)
         return np.concatenate([self._checked(self.predict(part), len(part)) for part in parts])
 
     def _checked(self, found, count: int) -> np.ndarray:
-        found = np.asarray(found, dtype=np.float64)
+        try:
+            found = np.asarray(found, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{self.name} gave no array of numbers: {error}") from error
         if found.shape != (count, len(self.label_names)):
             raise UserError(
                 f"{self.name} gave an array of shape {found.shape} for {count} images and {len(self.label_names)} "
                 f"classes ({', '.join(self.label_names)}): ({count}, {len(self.label_names)}) is expected."
             )
-        if not (np.isfinite(found).all() and (found >= 0).all() and np.allclose(found.sum(1), 1, atol=1e-3)):
+        if not (np.isfinite(found).all() and (found >= 0).all() and np.allclose(found.sum(1), 1, atol=TOLERANCE)):
             raise UserError(f"{self.name} gave no probabilities: each row must be in 0..1 and sum to 1 (softmax).")
         return found / found.sum(1, keepdims=True)
 
@@ -81,37 +88,35 @@ def load(name: str, revision: str | None = None) -> Predictor:
     Raises:
         UserError: there is no such model, or it is of none of these kinds.
     """
+    module, _, function = name.partition(":")
+    is_function = function.isidentifier() and all(part.isidentifier() for part in module.split("."))
+    if revision and (is_function or name.endswith(".onnx")):
+        raise UserError(f"revision {revision!r} is for models on the Hub; {name} is not one. Leave it out.")
     if name.endswith(".onnx"):
         return _onnx(name)
-    module, colon, function = name.partition(":")
-    if colon and function.isidentifier():
+    if is_function:
         return _callable(name, module, function)
-    try:
-        model = FERModel.from_pretrained(name, revision=revision)
-    except UserError:
-        foreign = _foreign(name, revision)
-        if foreign is None:
-            raise
-        return foreign
-    return of_model(model, name)
+    folder, commit = locate(name, revision)
+    config = _config(folder)
+    if "model_type" in config:
+        return _transformers(name, folder, commit)
+    # timm opens FER Hub's folders, too, but checks less. FER Hub's alone have a temperature.
+    if {"architecture", "label_names"} <= config.keys() and "temperature" not in config:
+        return _timm(name, folder, config["label_names"])
+    model = FERModel.from_pretrained(name, revision=revision)
+    return _own(name, model, model)
 
 
 def of_model(model: FERModel, name: str) -> Predictor:
-    """A FER Hub model in memory."""
-
-    @torch.inference_mode()
-    def predict(images: np.ndarray) -> np.ndarray:
-        faces = torch.from_numpy(np.ascontiguousarray(images)).to(next(model.parameters()).device)
-        return model(faces).double().softmax(1).cpu().numpy()
-
-    return Predictor(name, tuple(model.label_names), predict, model.eval())
+    """A FER Hub model in memory, as it is now: it is copied, and left as it is."""
+    return _own(name, copy.deepcopy(model), model)
 
 
 def with_flip(predictor: Predictor) -> Predictor:
     """The same, averaged with the mirrored picture: two looks at each face."""
 
     def predict(images: np.ndarray) -> np.ndarray:
-        return (np.asarray(predictor.predict(images)) + np.asarray(predictor.predict(images[:, :, ::-1]))) / 2
+        return (predictor(images) + predictor(images[:, :, ::-1])) / 2
 
     return Predictor(predictor.name, predictor.label_names, predict, predictor.model)
 
@@ -129,79 +134,101 @@ def ensemble(predictors: Sequence[Predictor]) -> Predictor:
     orders = [[other.label_names.index(label) for label in first.label_names] for other in predictors]
 
     def predict(images: np.ndarray) -> np.ndarray:
-        found = [np.asarray(p.predict(images))[:, order] for p, order in zip(predictors, orders, strict=True)]
-        return np.mean(found, axis=0)
+        return np.mean([p(images)[:, order] for p, order in zip(predictors, orders, strict=True)], axis=0)
 
     return Predictor(" + ".join(p.name for p in predictors), first.label_names, predict)
 
 
-def _onnx(name: str) -> Predictor:
-    from fer_hub import export  # whose packages are an extra
+def _own(name: str, network: FERModel, model: FERModel) -> Predictor:
+    # One thread of a CPU makes 2,800 images a second with the paper's CNN so, and 900 in the default format.
+    network = network.eval().to(memory_format=torch.channels_last)
+    device = next(network.parameters()).device
 
-    labels = export.label_names(Path(name))
-    return Predictor(name, _ours(labels), lambda images: export.probabilities(Path(name), images))
+    @torch.inference_mode()
+    def predict(images: np.ndarray) -> np.ndarray:
+        return network(torch.from_numpy(images).to(device)).cpu().double().softmax(1).numpy()
+
+    return Predictor(name, tuple(model.label_names), predict, model)
+
+
+def _onnx(name: str) -> Predictor:
+    from fer_hub import export  # which not every caller needs
+
+    session = export.open_session(Path(name))
+    return Predictor(name, _ours(export.label_names(session), name), lambda images: export.run(session, images))
 
 
 def _callable(name: str, module: str, function: str) -> Predictor:
     """A function of a module that lies in the working directory or is installed."""
-    sys.path.insert(0, os.getcwd())
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # for good: the function may import more when it is called
     try:
-        predict = getattr(importlib.import_module(module), function)
+        call = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise UserError(
             f"{name}: {error}. The form is module:function; the module lies here or is installed."
         ) from error
-    finally:
-        sys.path.pop(0)
-    return Predictor(name, _ours(getattr(predict, "label_names", EMOTIONS)), predict)
+    if not callable(call):
+        raise UserError(f"{name} is no function, but a {type(call).__name__}. The form is module:function.")
+
+    def predict(images: np.ndarray):
+        found = call(images.copy())  # it may change them
+        return found.detach().cpu() if isinstance(found, torch.Tensor) else found
+
+    return Predictor(name, _ours(getattr(call, "label_names", EMOTIONS), name), predict)
 
 
-def _foreign(name: str, revision: str | None) -> Predictor | None:
-    """A model in the form of transformers or timm; None where it is neither. Pickles are never fetched or opened."""
-    folder = Path(os.path.expanduser(name))
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
-        except Exception:  # what is wrong with the name has been said in FER Hub's own words
-            return None
+def _config(folder: Path) -> dict:
+    """config.json; empty where it is none, of which `FERModel.from_pretrained` tells."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    if "id2label" in config:
-        return _transformers(name, folder)
-    if "architecture" in config and "label_names" in config:
-        return _timm(name, folder, config)
-    return None
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
-def _transformers(name: str, folder: Path) -> Predictor:
+def _transformers(name: str, folder: Path, commit: str | None) -> Predictor:
     try:
-        from transformers import pipeline
+        from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
     except ImportError as error:
         raise UserError(f"{name} is a model of transformers: pip install 'transformers>=5.0'") from error
+    if commit:  # how it prepares images; the rest is there
+        try:
+            snapshot_download(name, revision=commit, allow_patterns=["*.json"], ignore_patterns=["*/*"])
+        except Exception as error:
+            trouble = explain(error, name, HfApi())
+            if trouble is None:
+                raise
+            raise trouble.kind(f"cannot load {name} from the Hub: {trouble.reason}") from error
     try:
-        classify = pipeline("image-classification", str(folder), model_kwargs={"use_safetensors": True})
-    except (OSError, ValueError) as error:
-        raise UserError(f"{name} cannot be opened by transformers: {str(error).splitlines()[0]}") from error
-    labels = [classify.model.config.id2label[number] for number in range(classify.model.config.num_labels)]
+        model, loading = AutoModelForImageClassification.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+        processor = AutoImageProcessor.from_pretrained(folder)
+    except Exception as error:  # each architecture fails in its own way
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise UserError(f"{name} cannot be opened by transformers: {reason}. Is it an image classifier?") from error
+    if loading["missing_keys"]:  # they would be random
+        missing = ", ".join(sorted(loading["missing_keys"])[:5])
+        raise UserError(f"{name} has no weights for {missing}: it is not a finished classifier. Train it first.")
+    classify = pipeline("image-classification", model=model, image_processor=processor)
+    labels = [model.config.id2label[number] for number in range(model.config.num_labels)]
 
     def predict(images: np.ndarray) -> list[list[float]]:
         faces = [Image.fromarray(image).convert("RGB") for image in images]
         answers = classify(faces, top_k=len(labels), batch_size=BATCH)
-        return [
-            [next(entry["score"] for entry in answer if entry["label"] == label) for label in labels]
-            for answer in answers
-        ]
+        scores = [{entry["label"]: entry["score"] for entry in answer} for answer in answers]
+        return [[found[label] for label in labels] for found in scores]
 
-    return Predictor(name, _ours(labels), predict)
+    return Predictor(name, _ours(labels, name), predict)
 
 
-def _timm(name: str, folder: Path, config: dict) -> Predictor:
+def _timm(name: str, folder: Path, labels: Sequence[str]) -> Predictor:
     try:
         network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    except (RuntimeError, ValueError, TypeError, OSError) as error:
-        raise UserError(f"{name} cannot be opened by timm: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # each architecture fails in its own way
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"{name} cannot be opened by timm: {reason}") from error
     data = timm.data.resolve_model_data_config(network)
     transform = timm.data.create_transform(**data)
     mode = "L" if data["input_size"][0] == 1 else "RGB"
@@ -211,15 +238,17 @@ def _timm(name: str, folder: Path, config: dict) -> Predictor:
         faces = torch.stack([transform(Image.fromarray(image).convert(mode)) for image in images])
         return network(faces).double().softmax(1).numpy()
 
-    return Predictor(name, _ours(config["label_names"]), predict)
+    return Predictor(name, _ours(labels, name), predict)
 
 
-def _ours(labels: Sequence[str]) -> tuple[str, ...]:
+def _ours(labels: Sequence[str], name: str) -> tuple[str, ...]:
     """Our names where we have one: other models say `anger`, `Happiness`, ..."""
     named = []
-    for label in labels:
+    for label in map(str, labels):
         try:
             named.append(canonical_name(label))
         except UserError:
             named.append(label.strip().lower())
+    if len(set(named)) < len(named):
+        raise UserError(f"{name}: two of its classes mean the same: {', '.join(map(str, labels))}.")
     return tuple(named)

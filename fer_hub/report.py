@@ -8,15 +8,18 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import torch
+from datasets import ClassLabel
 
 from fer_hub import dataset, duplicates, evaluation, ferplus, plots, robustness, statistics
 from fer_hub.errors import UserError
-from fer_hub.pixels import Pixels, decode
+from fer_hub.pixels import decode
 from fer_hub.predictors import Predictor, with_flip
 
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
+MAX_GROUPS = 100  # more are rather names than groups, and each costs a tenth of a second
 
 
 def evaluate(
@@ -41,21 +44,24 @@ def evaluate(
         flip: adds `flip`, the headline numbers of the mean over each picture and its mirror image.
         robust: adds `robustness`, as `robustness.measure`; 76 passes over the split.
         votes: FER+'s fer2013new.csv; adds `ferplus`, as `ferplus.measure`.
-        group_by: a column of the data set; adds `groups`: `by` the column, `values`: value -> n, accuracy, interval,
-            macro_f1, balanced_accuracy, intervals, ece, brier, and `largest_gap` of the accuracies, as
-            `statistics.permutation_test`, None where there is but one group.
+        group_by: a column of the data set; adds `groups`: `by` the column, `values`: value -> `evaluation.HEADLINES`,
+            and `largest_gap` of the accuracies, as `statistics.permutation_test`, None where there is but one group.
         progress: bars on standard error.
 
     Returns:
         The results as JSON takes them (`schema_version`, `model`, `dataset_name`, `synthetic`, `fingerprint` of the
         split, `classes_left_out`, and under the split's name `evaluation.measure` with the additions above); the
-        probabilities, float64 (N, C), and the labels, int (N,), in the order of `per_class`. Classes that only the
-        model or only the data have are left out on both sides and named in `classes_left_out`; the probabilities of
-        the rest sum to 1.
+        probabilities, float64 (N, C), and the labels, int (N,), in the order of `per_class`.
+        Classes that the model does not know, or of which the split has no image, are left out on both sides:
+        `classes_left_out` has `images_by_class`, the images that are left out, and `of_model`, the model's classes
+        that are. The probabilities of the rest are divided by their sum.
 
     Raises:
-        UserError: no such split or column, or model and data have fewer than two classes in common.
+        UserError: no such split or column, votes that are not of these images, more than 100 groups, or fewer than two
+            classes that model and split have in common.
     """
+    if group_by in ("image", "label"):
+        raise UserError(f"--group_by {group_by}: per_class has the numbers of the labels; name a further column.")
     loaded = dataset.load(source, revision, keep=group_by)
     if split not in loaded:
         raise UserError(f"{source} has no {split} split; it has {', '.join(loaded)}.")
@@ -66,35 +72,48 @@ def evaluate(
     )
     kept = np.isin(pixels.labels.numpy(), [data_names.index(name) for name in label_names])
     renumbered = np.array([label_names.index(name) if name in label_names else -1 for name in data_names])
-    labels, images = renumbered[pixels.labels.numpy()[kept]], pixels.images[kept]
+    shown = pixels[torch.from_numpy(kept)]
+    images, labels = shown.images, renumbered[shown.labels.numpy()]
+    # All that can be refused is, before the model is run.
+    if votes:
+        if not kept.all():
+            missing = ", ".join(left_out["images_by_class"])
+            raise UserError(f"--ferplus needs all of FER2013's images, and {predictor.name} does not know {missing}.")
+        crowd = ferplus.read(votes, split, labels)
+    if group_by:
+        feature = loaded[split].features[group_by]
+        words = dict(enumerate(feature.names)) if isinstance(feature, ClassLabel) else {}
+        values = np.array([str(words.get(value, value)) for value in loaded[split][group_by]])[kept]
+        if (count := len(set(values))) > MAX_GROUPS:
+            raise UserError(f"--group_by {group_by}: {count:,} different values, {MAX_GROUPS} at most make groups.")
 
     chosen = [predictor.label_names.index(name) for name in label_names]
 
     def probabilities(model: Predictor, images, progress: bool = False) -> np.ndarray:
-        shown = model(images, progress)[:, chosen]
-        return shown / np.maximum(shown.sum(1, keepdims=True), np.finfo(float).tiny)
+        found = model(images, progress)[:, chosen]
+        total = found.sum(1, keepdims=True)
+        return np.where(total > 0, found / np.where(total > 0, total, 1), 1 / len(chosen))
 
     found = probabilities(predictor, images, progress)
     leaked = None
     if split != "train":
         train = decode(loaded["train"], f"{source}, split train")
-        leaked = duplicates.also_in(Pixels(images, pixels.labels[kept]), [train]).numpy()
+        leaked = duplicates.also_in(shown, [train]).numpy()
+        if leaked.all():
+            logger.warning("All images of %s, split %s, are also in train: none are left without leaks.", source, split)
     numbers = evaluation.measure(found, labels, label_names, leaked)
     if flip:
         both = probabilities(with_flip(predictor), images, progress)
         again = evaluation.measure(both, labels, label_names, leaked)
-        numbers["flip"] = {key: again[key] for key in (*evaluation.HEADLINES, *(["dedup"] if "dedup" in again else []))}
+        numbers["flip"] = {key: again[key] for key in (*evaluation.HEADLINES, "dedup") if key in again}
     if robust:
         numbers["robustness"] = robustness.measure(
             lambda changed: probabilities(predictor, changed), images, labels, progress=progress
         )
     if votes:
-        if not kept.all() or not set(label_names) <= set(ferplus.LABELS):
-            raise UserError("--ferplus needs all of FER2013's images and no classes but FER+'s.")
-        numbers["ferplus"] = ferplus.measure(found, labels, ferplus.read(votes, split, labels), label_names)
+        numbers["ferplus"] = ferplus.measure(found, labels, crowd, label_names)
     if group_by:
-        values = np.array([str(value) for value in loaded[split][group_by]])[kept]
-        numbers["groups"] = _groups(found, labels, values, label_names) | {"by": group_by}
+        numbers["groups"] = {"by": group_by, **_groups(found, labels, values, label_names)}
     results = {
         "schema_version": SCHEMA_VERSION,
         "model": predictor.name,
@@ -108,31 +127,29 @@ def evaluate(
 
 
 def _common_classes(predictor: Predictor, data_names: tuple, counts: np.ndarray) -> tuple[tuple[str, ...], dict]:
-    """The classes that model and data share, in the data's order, and the others, which are said aloud."""
-    common = tuple(name for name in data_names if name in predictor.label_names)
+    """The classes that model and split share, in the data's order, and the others, which are said aloud."""
+    images = {name: int(count) for name, count in zip(data_names, counts, strict=True) if count}
+    common = tuple(name for name in images if name in predictor.label_names)
     if len(common) < 2:
         raise UserError(
-            f"{predictor.name} knows {', '.join(predictor.label_names)}, the data set has {', '.join(data_names)}: "
+            f"{predictor.name} knows {', '.join(predictor.label_names)}, the split has images of {', '.join(images)}: "
             "fewer than two classes in common."
         )
-    only_data = {
-        name: int(count) for name, count in zip(data_names, counts, strict=True) if name not in predictor.label_names
-    }
-    only_model = [name for name in predictor.label_names if name not in data_names]
-    if any(only_data.values()):
-        told = ", ".join(f"{name} ({count:,} images)" for name, count in only_data.items() if count)
+    of_data = {name: count for name, count in images.items() if name not in common}
+    of_model = [name for name in predictor.label_names if name not in common]
+    if of_data:
+        told = ", ".join(f"{name} ({count:,} images)" for name, count in of_data.items())
         logger.warning("%s does not know %s: left out.", predictor.name, told)
-    if only_model:
-        logger.warning("The data set has no class %s: left out of the model's answers.", ", ".join(only_model))
-    return common, {"images_by_class": only_data, "of_model": only_model}
+    if of_model:
+        logger.warning("The split has no images of %s: left out of the model's answers.", ", ".join(of_model))
+    return common, {"images_by_class": of_data, "of_model": of_model}
 
 
 def _groups(probabilities: np.ndarray, labels: np.ndarray, values: np.ndarray, label_names: tuple[str, ...]) -> dict:
-    keys = ("n", "accuracy", "interval", "macro_f1", "balanced_accuracy", "intervals", "ece", "brier")
     found = {}
     for value in np.unique(values):
         part = evaluation.measure(probabilities[values == value], labels[values == value], label_names)
-        found[str(value)] = {key: part[key] for key in keys}
+        found[str(value)] = {key: part[key] for key in evaluation.HEADLINES}
     correct = probabilities.argmax(1) == labels
     gap = statistics.permutation_test(correct, values) if len(found) > 1 else None
     return {"values": found, "largest_gap": gap}
@@ -160,6 +177,11 @@ def as_text(results: dict, split: str) -> str:
     """The numbers of a split for people, a line each."""
     numbers = results[split]
     lines = [f"{results['model']} on {results['dataset_name']}, {split}" + ", drawn faces" * results["synthetic"]]
+    left_out = results["classes_left_out"]
+    if any(left_out.values()):
+        told = [f"{count:,} images of {name}" for name, count in left_out["images_by_class"].items()]
+        told += [f"the model's class {name}" for name in left_out["of_model"]]
+        lines.append(f"  left out: {', '.join(told)}")
     lines += _headlines("all images", numbers)
     if "dedup" in numbers:
         lines += _headlines("without images also in train", numbers["dedup"])
@@ -184,12 +206,7 @@ def as_text(results: dict, split: str) -> str:
         for name, found in robust["corruptions"].items():
             lines.append(f"    {name:16}" + "".join(f"{100 * accuracy:6.1f}" for accuracy in found["accuracy"]))
     if "ferplus" in numbers:
-        crowd = numbers["ferplus"]
-        lines.append(
-            f"  FER+ majority: accuracy {100 * crowd['accuracy']:.1f} % (FER2013's own labels: "
-            f"{100 * crowd['label_accuracy']:.1f} %), n {crowd['n']:,}; of {crowd['errors']['n']:,} errors the crowd "
-            f"sides with the model in {100 * crowd['errors']['with_model']:.1f} %"
-        )
+        lines += _crowd(numbers["ferplus"])
     if "groups" in numbers:
         lines += [f"  {numbers['groups']['by']} {value}: accuracy {100 * part['accuracy']:.1f} % "
                   f"({100 * part['interval'][0]:.1f}-{100 * part['interval'][1]:.1f}), n {part['n']:,}"
@@ -212,4 +229,22 @@ def _headlines(what: str, numbers: dict) -> list[str]:
         f"{100 * numbers['balanced_accuracy']:.2f} %, top-2 {100 * numbers['top2_accuracy']:.2f} %",
         f"    macro-F1 {numbers['macro_f1']:.3f} (95 % {f1_low:.3f}-{f1_high:.3f}), loss {numbers['loss']:.4f}, "
         f"ECE {numbers['ece']:.3f}, Brier {numbers['brier']:.3f}",
+    ]
+
+
+def _crowd(found: dict) -> list[str]:
+    (low, high), errors = found["interval"], found["errors"]
+    return [
+        f"  FER+ majority, n {found['n']:,}: accuracy {100 * found['accuracy']:.1f} % (95 % {100 * low:.1f}-"
+        f"{100 * high:.1f}), FER2013's own labels {100 * found['label_accuracy']:.1f} %",
+        *(
+            f"    {100 * part['above']:.0f} to {100 * part['up_to']:.0f} % of the votes agree, n {part['n']:,}: "
+            f"accuracy {100 * part['accuracy']:.1f} %"
+            for part in found["by_agreement"]
+        ),
+        f"    distribution of the votes, n {found['n_distribution']:,}: cross-entropy {found['cross_entropy']:.4f}, "
+        f"KL {found['kl']:.4f}",
+        f"    of {errors['n']:,} errors the crowd sides with the model in {100 * errors['with_model']:.1f} %, with the "
+        f"label in {100 * errors['with_label']:.1f} %, with neither in {100 * errors['with_neither']:.1f} %, is "
+        f"undecided in {100 * errors['undecided']:.1f} %",
     ]

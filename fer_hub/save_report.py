@@ -16,7 +16,8 @@ def save(
     """Writes what `report.evaluate` gave.
 
     The folder of the very model gets the split's new results beside what else its results.json holds, new figures and a
-    new card. Any other folder gets results.json, figures/ and predictions_SPLIT.csv (`predictions`).
+    new card. Any other folder gets results.json, figures/ and, where no class was left out, predictions_SPLIT.csv
+    (`predictions`).
 
     Returns:
         The files that were written.
@@ -28,10 +29,11 @@ def save(
     if not (folder / model_folder.WEIGHTS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "results.json", results)
-        table = folder / f"predictions_{split}.csv"
-        predictions.write(table, probabilities, tuple(results[split]["per_class"]), labels)
-        drawn = report.draw(results, split, folder / "figures")
-        return [str(file) for file in (folder / "results.json", table, *drawn)]
+        written = [folder / "results.json", *report.draw(results, split, folder / "figures")]
+        if not any(results["classes_left_out"].values()):  # otherwise its rows would not be those of the split
+            written.append(folder / f"predictions_{split}.csv")
+            predictions.write(written[-1], probabilities, tuple(results[split]["per_class"]), labels)
+        return [str(file) for file in written]
 
     if predictor.model is None or not predictor.model.equals(folder):
         raise UserError(f"{folder} holds another model than {predictor.name}. Name a new folder: --output report")
@@ -40,7 +42,9 @@ def save(
         for name in ("results.json", "train_config.json")
     )
     recorded = record.get("data", {}).get("fingerprints", {}).get(split, results["fingerprint"])
-    if recorded != results["fingerprint"] or any(results["classes_left_out"].values()):
+    if any(results["classes_left_out"].values()):
+        raise UserError("classes were left out, which a card does not tell of. Name a new folder: --output report")
+    if recorded != results["fingerprint"]:
         raise UserError(
             f"{folder} has results on other images than {results['dataset_name']}, split {split}: they would be mixed. "
             "Name a new folder: --output report"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from fer_hub import explain, images, markup, timeline, uploads
+from fer_hub import images, markup, uploads
 from fer_hub.errors import UserError
 from fer_hub.recognizer import EmotionRecognizer, Face
 from fer_hub.tracks import Tracker
@@ -61,6 +61,8 @@ def image(recognizers: Recognizers, model: gr.Dropdown) -> None:
         return drawn, html, [face.to_dict() for face in found], ""
 
     def heat_maps(picture: bytes | None, name: str) -> str:
+        from fer_hub import explain  # takes half a second to import, which the first visitor need not wait for
+
         network = recognizers[name].model
         maps = []
         with uploads.telling():
@@ -180,6 +182,8 @@ def video(recognizers: Recognizers, model: gr.Dropdown) -> None:
             )
 
     def show(path: Path | None, every: float, name: str, progress=gr.Progress()):  # noqa: B008 (gradio's way)
+        from fer_hub import timeline  # likewise
+
         def report(done: float, total: float | None) -> None:
             progress((done, total) if total else None, desc=f"{done:.1f} s of the video", unit="s")
 

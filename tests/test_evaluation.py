@@ -1,14 +1,16 @@
 """The numbers against hand-computed and published ones."""
 
+import json
 import math
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
 from accelerate import Accelerator
 
-from fer_hub import FERModel, calibration
-from fer_hub.evaluation import compute_logits, evaluate_model, summarize
+from fer_hub import FERModel, calibration, coverage, statistics
+from fer_hub.evaluation import HEADLINES, compute_logits, evaluate_model, measure, summarize
 from fer_hub.metrics import EmotionMetrics
 from fer_hub.pixels import Pixels
 
@@ -53,6 +55,76 @@ def test_numbers_without_leaked_images():
     assert whole["dedup"] == {key: rest[key] for key in whole["dedup"]}
 
 
+# --- what needs probabilities alone ---
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """A model that is right more often than not, on 400 images; the last class has none."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 400)
+    probabilities = rng.dirichlet([0.7] * 5, 400) * 0.6 + 0.4 * np.eye(5)[labels]
+    return probabilities, labels, ("a", "b", "c", "d", "e")
+
+
+def test_scores_are_those_of_other_libraries(answers):
+    probabilities, labels, names = answers
+    found, predictions = measure(*answers), probabilities.argmax(1)
+    assert found["n"] == 400 and found["interval"] == statistics.wilson(int((predictions == labels).sum()), 400)
+    of = sklearn.metrics
+    assert 0.5 < found["accuracy"] < 0.95
+    assert found["accuracy"] == pytest.approx(of.accuracy_score(labels, predictions))
+    macro = of.f1_score(labels, predictions, labels=range(5), average="macro", zero_division=0)
+    assert found["macro_f1"] == pytest.approx(macro)
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        assert found["balanced_accuracy"] == pytest.approx(of.balanced_accuracy_score(labels, predictions))
+    assert found["loss"] == pytest.approx(of.log_loss(labels, probabilities, labels=range(5)))
+    top2 = of.top_k_accuracy_score(labels, probabilities, k=2, labels=range(5))
+    assert found["top2_accuracy"] == pytest.approx(top2) and top2 > found["accuracy"] + 0.05
+    assert found["per_class"]["e"]["support"] == 0 and list(found["per_class"]) == list(names)
+    assert found.items() >= calibration.measure(probabilities, labels).items()
+    assert found["coverage"] == coverage.measure(probabilities, labels)
+    assert "dedup" not in found
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_intervals_are_of_resampled_images(answers):
+    probabilities, labels, _ = answers
+    found, predictions = measure(*answers), probabilities.argmax(1)
+    rows = np.random.default_rng(1).integers(400, size=(2000, 400))
+    spread = [sklearn.metrics.f1_score(labels[r], predictions[r], labels=range(5), average="macro", zero_division=0)
+              for r in rows[:300]]  # fmt: skip
+    assert found["intervals"]["macro_f1"] == pytest.approx(np.percentile(spread, [2.5, 97.5]), abs=0.012)
+    right = np.array([[(predictions[r] == k)[labels[r] == k].mean() for k in range(4)] for r in rows]).mean(1)
+    assert found["intervals"]["balanced_accuracy"] == pytest.approx(np.percentile(right, [2.5, 97.5]), abs=0.008)
+    assert measure(*answers)["intervals"] == found["intervals"]
+
+
+def test_each_headline_stands_again_without_leaked_images(answers):
+    probabilities, labels, names = answers
+    leaked = probabilities.argmax(1) == labels  # the worst case: all that is right was known
+    leaked[:50] = False
+    found = measure(*answers, leaked)
+    rest = measure(probabilities[~leaked], labels[~leaked], names)
+    assert found["dedup"] == {key: rest[key] for key in HEADLINES} and set(HEADLINES) <= found.keys()
+    assert found["dedup"]["accuracy"] < found["accuracy"] - 0.2 and found["dedup"]["n"] == (~leaked).sum()
+    assert {key: value for key, value in found.items() if key != "dedup"} == measure(*answers)
+    none = measure(*answers, np.zeros(400, bool))
+    assert none["dedup"] == {key: none[key] for key in HEADLINES}
+    assert "dedup" not in measure(*answers, np.ones(400, bool))
+
+
+def test_certainty_that_is_wrong_has_a_finite_loss():
+    found = measure(np.eye(3)[[0, 1]], np.array([0, 2]), NAMES)
+    assert found["loss"] == pytest.approx(-math.log(np.finfo(float).eps) / 2)
+    # The second choice among zeros is the first class: for the second image not its own.
+    assert found["top2_accuracy"] == 0.5
+    json.dumps(found, allow_nan=False)
+
+
+# --- a model on a split ---
+
+
 def test_logits_do_not_depend_on_batches():
     torch.manual_seed(0)
     model = FERModel().eval()
@@ -60,6 +132,7 @@ def test_logits_do_not_depend_on_batches():
     with torch.inference_mode():
         expected = model(images)
     torch.testing.assert_close(compute_logits(model, images, Accelerator(cpu=True)), expected, rtol=0, atol=1e-5)
+    assert not model.training  # left as it came
 
 
 def test_calibration_by_hand():
