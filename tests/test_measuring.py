@@ -1,0 +1,172 @@
+"""fer-hub evaluate, calibrate, compare, duplicates and aggregate, from the command's arguments to its files."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from fer_hub import EMOTIONS, FERModel, cli, coverage, synthetic
+from fer_hub.locate import SHIPPED
+from fer_hub.model_folder import read_complete
+from fer_hub.temperature import fit
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Drawn faces as a fer2013.csv: 60 to train, 140 each to validate and test, with copies and a contradiction."""
+    file = tmp_path_factory.mktemp("data") / "fer2013.csv"
+    drawn, labels = synthetic.draw_split("test")
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["emotion", "pixels", "Usage"])
+        for row in range(340):
+            usage = "Training" if row < 60 else "PublicTest" if row < 200 else "PrivateTest"
+            source = {339: 0, 338: 1}.get(row, row)  # two test images that are also in train
+            label = (labels[1] + 1) % 7 if row == 338 else labels[source]
+            writer.writerow([label, " ".join(map(str, drawn[source].ravel())), usage])
+    return str(file)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model whose folder also holds ONNX files, but no results on these data."""
+    shutil.copytree(SHIPPED / "paper-cnn", tmp_path / "model")
+    for name in ("results.json", "train_config.json"):
+        (tmp_path / "model" / name).unlink()
+    return tmp_path / "model"
+
+
+def run(capsys, *arguments):
+    status = cli.main([*map(str, arguments), "--json"])
+    said = capsys.readouterr()
+    return status, json.loads(said.out) if status == 0 else said.err
+
+
+def test_evaluate_prints_and_writes_the_same(capsys, data, tmp_path):
+    output = tmp_path / "report"
+    status, found = run(capsys, "evaluate", "paper-cnn", "--dataset_name", data, "--tta", "flip", "--output", output)
+    assert status == 0 and found == json.loads((output / "results.json").read_text())
+    numbers = found["test"]
+    assert numbers["n"] == 140 and numbers["dedup"]["n"] == 138 and numbers["flip"]["n"] == 140
+    assert {"figures/coverage_test.png", "predictions_test.csv"} <= {
+        str(file.relative_to(output)) for file in output.rglob("*") if file.is_file()
+    }
+    again = run(capsys, "compare", output / "predictions_test.csv", "paper-cnn", "--dataset_name", data)[1]
+    assert len({model["accuracy"] for model in again["models"].values()}) == 1
+    assert again["pairs"][0]["only_a"] == again["pairs"][0]["only_b"] == 0
+
+
+def test_evaluate_brings_the_models_own_folder_up_to_date(capsys, data, folder):
+    assert run(capsys, "evaluate", folder, "--dataset_name", data, "--output", folder)[0] == 0
+    assert run(capsys, "evaluate", folder, "--dataset_name", data, "--split", "validation", "--output", folder)[0] == 0
+    held = json.loads((folder / "results.json").read_text())
+    assert held["test"]["n"] == held["validation"]["n"] == 140 and held["schema_version"] == 2
+    card = read_complete(folder)["README.md"].decode()  # still fit to be pushed
+    assert f"{100 * held['test']['accuracy']:.1f} %" in card and 'Saying "uncertain"' in card
+    assert cli.main(["evaluate", "paper-cnn", "--dataset_name", data, "--output", str(folder)]) == 0  # the same weights
+    model = FERModel.from_pretrained(folder)
+    with torch.no_grad():
+        model.network.classifier.bias += 1
+    other = folder.parent / "other"
+    model.save_pretrained(other)
+    capsys.readouterr()
+    status, said = run(capsys, "evaluate", "paper-cnn", "--dataset_name", data, "--output", other)
+    assert status == 2 and "another model" in said
+
+
+def test_several_models_need_a_word(capsys, data):
+    status, said = run(capsys, "evaluate", "paper-cnn", "paper-cnn", "--dataset_name", data)
+    assert status == 2 and "--ensemble" in said
+    status, found = run(capsys, "evaluate", "paper-cnn", "paper-cnn", "--ensemble", "--dataset_name", data)
+    alone = run(capsys, "evaluate", "paper-cnn", "--dataset_name", data)[1]
+    assert status == 0 and found["test"]["accuracy"] == alone["test"]["accuracy"]
+
+
+def test_the_temperature_is_found_again():
+    torch.manual_seed(0)
+    logits = torch.randn(20_000, 7) * 2
+    labels = torch.distributions.Categorical(logits=logits).sample()
+    assert fit(logits, labels) == pytest.approx(1, abs=0.03)
+    assert fit(logits * 2.5, labels) == pytest.approx(2.5, abs=0.08)
+    assert fit(logits / 4, labels) == pytest.approx(0.25, abs=0.01)
+
+
+def test_calibrate_folds_once_and_keeps_the_first_choices(capsys, data, folder):
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"old")
+    faces = synthetic.draw_split("validation")[0][:50]
+    before = FERModel.from_pretrained(folder)
+    status, found = run(capsys, "calibrate", folder, "--dataset_name", data)
+    after = FERModel.from_pretrained(folder)
+    assert status == 0 and found["n"] == 140
+    assert found["after"]["loss"] < found["before"]["loss"]
+    assert found["after"]["accuracy"] == found["before"]["accuracy"]
+    assert after.temperature == pytest.approx(found["temperature"])
+    with torch.inference_mode():
+        old, new = (model(torch.from_numpy(faces)) for model in (before, after))
+    torch.testing.assert_close(new * found["temperature"], old, rtol=1e-5, atol=1e-5)
+    assert not list(folder.glob("onnx/*.onnx"))  # they gave the old probabilities
+
+    status, split = run(capsys, "evaluate", folder, "--dataset_name", data, "--split", "validation", "--output", folder)
+    assert status == 0 and split["validation"]["ece"] == pytest.approx(found["after"]["ece"], abs=1e-6)
+    weights = (folder / "model.safetensors").read_bytes()
+    status, said = run(capsys, "calibrate", folder, "--dataset_name", data)
+    assert status == 2 and "calibrated already" in said
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"temperature": None}))  # the weights know it, too
+    status, said = run(capsys, "calibrate", folder, "--dataset_name", data)
+    assert status == 2 and "calibrated already" in said and (folder / "model.safetensors").read_bytes() == weights
+
+
+def test_the_stored_threshold_is_validations(capsys, data, folder):
+    found = run(capsys, "calibrate", folder, "--dataset_name", data)[1]
+    model = FERModel.from_pretrained(folder)
+    assert model.abstention_threshold == found["abstention_threshold"]
+    drawn, labels = synthetic.draw_split("test")
+    shown = np.array([list(row.values()) for row in model.predict(drawn[60:200])])
+    assert coverage.recommended_threshold(shown, labels[60:200]) == pytest.approx(model.abstention_threshold, abs=1e-5)
+
+
+def test_calibrate_refuses_other_data_than_the_results(capsys, data, tmp_path):
+    shutil.copytree(SHIPPED / "paper-cnn", tmp_path / "model")
+    before = {file: file.read_bytes() for file in (tmp_path / "model").rglob("*") if file.is_file()}
+    status, said = run(capsys, "calibrate", tmp_path / "model", "--dataset_name", data)
+    assert status == 2 and "not those of the model's results" in said
+    status, said = run(capsys, "evaluate", tmp_path / "model", "--dataset_name", data, "--output", tmp_path / "model")
+    assert status == 2 and "results on other images" in said
+    assert before == {file: file.read_bytes() for file in (tmp_path / "model").rglob("*") if file.is_file()}
+
+
+def test_duplicates_are_listed_with_their_labels(capsys, data):
+    status, found = run(capsys, "duplicates", data)
+    assert status == 0 and found["extra_copies"] == 2 and found["test_also_in_train"] == 2
+    assert [group["contradictory"] for group in found["groups"]] == [False, True]
+    assert found["groups"][0]["images"] == [
+        {"split": "train", "row": 0, "label": found["groups"][0]["images"][0]["label"]},
+        {"split": "test", "row": 139, "label": found["groups"][0]["images"][0]["label"]},
+    ]
+    cli.main(["duplicates", data])
+    assert capsys.readouterr().out.startswith("contradictory: train 1 ")
+
+
+def test_comparisons_need_two_models_of_the_same_classes(capsys, data, tmp_path):
+    assert "two different models" in run(capsys, "compare", "paper-cnn", "--dataset_name", data)[1]
+    FERModel(label_names=(*EMOTIONS[:6], "contempt")).save_pretrained(tmp_path / "other")
+    status, said = run(capsys, "compare", "paper-cnn", tmp_path / "other", "--dataset_name", data)
+    assert status == 2 and "contempt" in said
+    output = tmp_path / "comparison"
+    FERModel().save_pretrained(tmp_path / "random")
+    status, _ = run(capsys, "compare", "paper-cnn", tmp_path / "random", "--dataset_name", data, "--output", output)
+    assert status == 0 and {file.suffix for file in output.iterdir()} == {".json", ".md", ".png"}
+
+
+def test_aggregate_writes_its_table_between_markers(capsys, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- results:paper -->\n<!-- /results:paper -->\nafter\n")
+    assert cli.main(["aggregate", str(SHIPPED / "paper-cnn"), "--write", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n<!-- results:paper -->\n|") and text.endswith("<!-- /results:paper -->\nafter\n")
+    assert "57.8" in text
