@@ -60,7 +60,25 @@ def sampled():
 
 
 def measured_further():
-    return changed(results__robustness={"mean_corruption_accuracy": 0.4567})
+    results, record = changed(
+        results__calibration={"temperature": 1.2345, "abstention_threshold": 0.4321},
+    )
+    results["test"] |= {
+        "coverage": {"accuracy_at": {"90": 0.6101, "80": 0.6402, "70": 0.6703}},
+        "robustness": {
+            "corruptions": {"jpeg": {"accuracy": [0.51, 0.52, 0.53, 0.54, 0.55], "mean": 0.53}},
+            "mean_corruption_accuracy": 0.4567,
+            "consistency": {"flip": 0.6811, "shift": 0.7622},
+        },
+        "ferplus": {
+            "n": 3111, "accuracy": 0.6211, "interval": [0.6, 0.64], "label_accuracy": 0.6711,
+            "by_agreement": [{"above": 0.9, "up_to": 1.0, "n": 1900, "accuracy": 0.7311}],
+            "errors": {
+                "n": 1500, "with_model": 0.2411, "with_label": 0.3411, "with_neither": 0.3111, "undecided": 0.1067,
+            },
+        },
+    }  # fmt: skip
+    return results, record
 
 
 def not_calibrated():
@@ -224,12 +242,19 @@ def test_equal_numbers_without_leaks_are_not_printed_twice():
 def test_calibration_and_robustness_appear_when_measured():
     page = card.render(*not_calibrated())
     assert "Calibration" not in page and "reliability" not in page and "was not measured" in page
-    assert "Robustness" not in card.render(RESULTS, RECORD)
+    for word in ("### Robustness", "### Saying", "### What a crowd says", "temperature"):
+        assert word not in card.render(RESULTS, RECORD)
     results, record = measured_further()
     results["test"] |= {"ece": 0.0321, "ece_equal_mass": 0.0432, "brier": 0.6543}
     page = card.render(results, record)
-    for printed in ("0.032", "0.043", "0.654", "figures/reliability_test.png", "45.7 %"):
-        assert printed in page
+    for printed in (
+        "0.032", "0.043", "0.654", "figures/reliability_test.png", "45.7 %", "68.1 %", "76.2 %", "robustness_test.png",
+        "| corruption | severity 1 | severity 2 | severity 3 | severity 4 | severity 5 |\n"
+        "|---|---:|---:|---:|---:|---:|\n"
+        "| jpeg | 51.0 % | 52.0 % | 53.0 % | 54.0 % | 55.0 % |", "64.0 % of the first 80 %", "below 0.432",
+        "temperature of 1.234", "67.1 %", "73.1 % where it is above 90 up to 100 % (n 1,900)", "24.1 %", "undecided",
+    ):  # fmt: skip
+        assert printed in page, printed
     assert "was not measured" not in page
 
 
