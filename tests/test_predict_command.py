@@ -260,9 +260,13 @@ def test_ctrl_c_ends_it_and_the_same_line_starts_again(here, monkeypatch, capsys
             signal.raise_signal(signal.SIGINT)
         return read(image, *rest)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(images, "read", interrupted)
-        assert main(line) == 130
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # as a terminal's Ctrl-C finds it
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(images, "read", interrupted)
+            assert main(line) == 130
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert capsys.readouterr() == ("", "stopped: nothing is half done; the same line starts again\n")
     assert json.loads(Path("out/predictions.json").read_text())["files"] == []
     assert main(line) == 0
