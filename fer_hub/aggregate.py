@@ -15,7 +15,7 @@ from scipy.stats import t as student_t
 from fer_hub import tables
 from fer_hub.errors import UserError
 from fer_hub.model_folder import parse_record
-from fer_hub.recipes import TrainConfig
+from fer_hub.recipes import WORKING_FLAGS, TrainConfig
 
 # The numbers that are aggregated, named as in all_results.json, and what a table calls them.
 NUMBERS = {
@@ -34,22 +34,8 @@ NUMBERS = {
     "train_seconds": "training seconds",
 }
 
-# Flags in which the runs may differ: the seed, where things lie (the images themselves are compared), and how the
-# machine worked. The precision that a run took counts, whether asked for or found.
-FREE = {
-    "seed",
-    "output_dir",
-    "dataset_name",
-    "dataset_revision",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "mixed_precision",
-    "num_threads",
-    "checkpointing_steps",
-    "resume_from_checkpoint",
-    "with_tracking",
-    "report_to",
-}
+# In which the runs may differ. Their images are compared, and the precision that a run took, asked for or found.
+FREE = WORKING_FLAGS | {"seed"}
 
 
 def aggregate(folders: Sequence[str | Path]) -> dict:

@@ -12,7 +12,7 @@ def info(given) -> tuple[dict, str]:
     from fer_hub.model import FERModel
 
     model = FERModel.from_pretrained(given.model, revision=given.revision)
-    results, record = (_record(model.folder / name) for name in ("results.json", "train_config.json"))
+    results, record = (model_folder.read_record(model.folder / name) for name in ("results.json", "train_config.json"))
     found = {
         "model": given.model,
         "architecture": model.architecture,
@@ -40,10 +40,6 @@ def info(given) -> tuple[dict, str]:
     if not results:
         lines.append("  no results are recorded with it")
     return found, "\n".join(lines)
-
-
-def _record(file: Path) -> dict:
-    return model_folder.parse_record(file.read_bytes(), str(file)) if file.is_file() else {}
 
 
 def predict(given) -> tuple[dict, str]:

@@ -11,6 +11,7 @@ from fer_hub.model import FERModel
 from fer_hub.pixels import Pixels
 
 BATCH = 64  # bounds memory
+SCHEMA_VERSION = 2  # of results.json: docs/evaluation.md
 # The numbers that also stand in `dedup`.
 HEADLINES = (
     "n", "loss", "accuracy", "interval", "macro_f1", "balanced_accuracy", "top2_accuracy", "intervals", "ece",

@@ -102,6 +102,11 @@ def read_complete(folder: str | Path) -> dict[str, bytes]:
     return files
 
 
+def read_record(file: Path) -> dict:
+    """A record that may be missing: {} then; raises UserError as `parse_record`."""
+    return parse_record(file.read_bytes(), str(file)) if file.is_file() else {}
+
+
 def parse_record(data: bytes, where: str) -> dict:
     """A JSON record; raises UserError where it is none."""
     try:

@@ -21,7 +21,7 @@ from fer_hub.files import write_atomically, write_json, write_text
 from fer_hub.locate import DEFAULT_MODEL
 from fer_hub.media_files import Source
 from fer_hub.recognizer import EmotionRecognizer
-from fer_hub.video import Frame, to_csv, to_json
+from fer_hub.video import Frame, Frames, to_csv, to_json
 
 
 def predict(inputs: Sequence[str], model: str = DEFAULT_MODEL, output: str | None = None, every: int = 1) -> dict:
@@ -114,16 +114,10 @@ def _save(picture: Image.Image, path: Path) -> None:
     write_atomically(path, lambda temporary: picture.save(temporary, form, quality=95))
 
 
-class _Frames(list):
-    """The frames of a clip that has been read, with its `problem`."""
-
-    problem: str | None = None
-
-
 def _video(recognizer: EmotionRecognizer, source: Source, every: int) -> dict:
     table, record, graph, annotated = source.results or [None] * len(media_files.OF_VIDEO)
     clip = recognizer.video(source.file, every=every, annotated=annotated)
-    frames_seen, tracks, kept = 0, {}, _Frames()
+    frames_seen, tracks, kept = 0, {}, Frames()
     with tqdm(total=clip.duration, unit="s", unit_scale=True, leave=False, disable=None) as bar:
         for frame in clip:
             frames_seen += 1

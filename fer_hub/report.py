@@ -18,7 +18,6 @@ from fer_hub.predictors import Predictor, with_flip
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
 MAX_GROUPS = 100  # more are rather names than groups, and each costs a tenth of a second
 
 
@@ -115,7 +114,7 @@ def evaluate(
     if group_by:
         numbers["groups"] = {"by": group_by, **_groups(found, labels, values, label_names)}
     results = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": evaluation.SCHEMA_VERSION,
         "model": predictor.name,
         "dataset_name": source,
         "synthetic": source == "synthetic",

@@ -5,24 +5,10 @@ from pathlib import Path
 
 from fer_hub import checkpoint
 from fer_hub.errors import UserError
-from fer_hub.recipes import TrainConfig
+from fer_hub.recipes import WORKING_FLAGS, TrainConfig
 
-# What may change when a run is resumed: where it stands, how long it is, and how the machine works on it.
-FREE = {
-    "output_dir",
-    "dataset_name",
-    "dataset_revision",
-    "num_train_epochs",
-    "max_train_steps",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "mixed_precision",
-    "num_threads",
-    "checkpointing_steps",
-    "resume_from_checkpoint",
-    "with_tracking",
-    "report_to",
-}
+# What may change when a run is resumed: how long it is, where things lie, and how the machine works on it.
+FREE = WORKING_FLAGS | {"num_train_epochs", "max_train_steps"}
 
 
 def state_to_resume(config: TrainConfig, output: Path, say: Callable[[str], None]) -> dict | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from fer_hub import __version__, card, hardware, plots
+from fer_hub.evaluation import SCHEMA_VERSION
 from fer_hub.files import write_json, write_text
 from fer_hub.model import FERModel
 from fer_hub.recipes import TrainConfig
@@ -149,7 +150,7 @@ def write_results(output: Path, record: dict, results: dict, summary: dict, hist
         plots.plot_confusion_matrix(numbers, f"{title}, {split}", figures / f"confusion_matrix_{split}.png")
         plots.plot_reliability(numbers, f"{title}, {split}", figures / f"reliability_{split}.png")
     shutil.copytree(figures, output / "best" / "figures", dirs_exist_ok=True)
-    published = {"schema_version": 2, **_as_published(summary), **results}
+    published = {"schema_version": SCHEMA_VERSION, **_as_published(summary), **results}
     write_json(output / "best" / "results.json", published)
     write_text(output / "best" / "README.md", card.render(published, record))
     write_json(output / "all_results.json", summary)

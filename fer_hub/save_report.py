@@ -37,10 +37,7 @@ def save(
 
     if predictor.model is None or not predictor.model.equals(folder):
         raise UserError(f"{folder} holds another model than {predictor.name}. Name a new folder: --output report")
-    held, record = (
-        model_folder.parse_record((folder / name).read_bytes(), str(folder / name)) if (folder / name).is_file() else {}
-        for name in ("results.json", "train_config.json")
-    )
+    held, record = (model_folder.read_record(folder / name) for name in ("results.json", "train_config.json"))
     recorded = record.get("data", {}).get("fingerprints", {}).get(split, results["fingerprint"])
     if any(results["classes_left_out"].values()):
         raise UserError("classes were left out, which a card does not tell of. Name a new folder: --output report")

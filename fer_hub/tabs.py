@@ -19,7 +19,7 @@ from fer_hub import images, markup, uploads
 from fer_hub.errors import UserError
 from fer_hub.recognizer import EmotionRecognizer, Face
 from fer_hub.tracks import Tracker
-from fer_hub.video import Clip, Frame, to_csv, to_json
+from fer_hub.video import Clip, Frame, Frames, to_csv, to_json
 
 EXAMPLES = Path(__file__).parent / "examples"
 SOURCE_OF_EXAMPLES = "Example photo: Eileen Collins, NASA, public domain. The other example faces are drawn."
@@ -149,12 +149,6 @@ def live(recognizers: Recognizers, model: gr.Dropdown) -> None:
     )  # fmt: skip
 
 
-class _Seen(list):
-    """The frames of a clip that has been read, with its `problem`, which the JSON file tells."""
-
-    problem: str | None = None
-
-
 def video(recognizers: Recognizers, model: gr.Dropdown) -> None:
     """A video: the timeline, tables and the annotated file."""
 
@@ -191,7 +185,7 @@ def video(recognizers: Recognizers, model: gr.Dropdown) -> None:
             stem = Path(folder) / "faces"
             annotated, table, record = (stem.with_suffix(ending) for ending in (".mp4", ".csv", ".json"))
             clip = opened(path, every, name, progress=report, annotated=annotated)
-            seen = _Seen(frames(clip))
+            seen = Frames(frames(clip))
             seen.problem = clip.problem
             to_csv(seen, table)
             to_json(seen, record)

@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.nn import functional as F
 
-from fer_hub import calibration, card, coverage, dataset, duplicates, evaluation, model_folder, plots
+from fer_hub import calibration, card, coverage, dataset, duplicates, evaluation, model_folder, report
 from fer_hub.errors import UserError
 from fer_hub.files import write_json, write_text
 from fer_hub.model import FERModel
@@ -94,7 +94,7 @@ def calibrate(folder: str | Path, dataset_name: str) -> dict:
         raise UserError(
             f"{folder} is calibrated already, with temperature {float(known):.4f}: a second time would undo it."
         )
-    results, record = (_record(folder / name) for name in ("results.json", "train_config.json"))
+    results, record = (model_folder.read_record(folder / name) for name in ("results.json", "train_config.json"))
     loaded = dataset.load(dataset_name)
     pixels = {name: decode(split, f"{dataset_name}, split {name}") for name, split in loaded.items()}
     _require_same_data(record, pixels, dataset_name)
@@ -115,25 +115,30 @@ def calibrate(folder: str | Path, dataset_name: str) -> dict:
         "after": _scores(after, labels),
     }
 
+    # All is measured before anything is written.
+    recorded = [split for split in ("validation", "test") if split in results]
+    for split in recorded:
+        leaked = duplicates.also_in(pixels[split], [pixels["train"]]) if split == "test" else None
+        again = evaluation.evaluate_model(model, pixels[split], accelerator, leaked)
+        stale = [key for key in results[split] if key not in again]
+        if stale:
+            logger.warning("%s: %s of the old weights are left out: fer-hub evaluate", split, ", ".join(stale))
+        results[split] = again
+
     # The header of the weights is the lasting sign: it is replaced with them in one step.
     header.pop("format", None)
     model.save_weights(folder, {**header, "temperature": repr(temperature)})
     model.save_config(folder)
-    for onnx in folder.glob("onnx/*.onnx"):
-        onnx.unlink()
-        logger.warning("%s gave the old probabilities and was removed: fer-hub export %s", onnx, folder)
-    if results:
-        for split in [name for name in ("validation", "test") if name in results]:
-            leaked = duplicates.also_in(pixels[split], [pixels["train"]])
-            again = evaluation.evaluate_model(model, pixels[split], accelerator, leaked if split == "test" else None)
-            title = f"{model.architecture} on {results['dataset_name']}, {split}"
-            plots.plot_reliability(again, title, folder / "figures" / f"reliability_{split}.png")
-            stale = [key for key in results[split] if key not in again]
-            if stale:
-                logger.warning("%s: %s of the old weights left out: fer-hub evaluate", split, ", ".join(stale))
-            results[split] = again
-        write_json(folder / "results.json", results | {"calibration": changed})
-        write_text(folder / model_folder.CARD, card.render(results | {"calibration": changed}, record))
+    for file in folder.glob("onnx/*.onnx"):
+        file.unlink()
+        logger.warning("%s gave the old probabilities and was removed: fer-hub export %s", file, folder)
+    for split in recorded:
+        (folder / "figures" / f"robustness_{split}.png").unlink(missing_ok=True)
+        report.draw({"model": model.architecture, **results}, split, folder / "figures")
+    if recorded:
+        results |= {"schema_version": evaluation.SCHEMA_VERSION, "calibration": changed}
+        write_json(folder / "results.json", results)
+        write_text(folder / model_folder.CARD, card.render(results, record))
     return changed
 
 
@@ -148,15 +153,13 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray) -> dict:
     }
 
 
-def _record(file: Path) -> dict:
-    return model_folder.parse_record(file.read_bytes(), str(file)) if file.is_file() else {}
-
-
 def _require_same_data(record: dict, pixels: dict, dataset_name: str) -> None:
     """A temperature of other pictures would be recorded beside results of these."""
     known = record.get("data", {}).get("fingerprints", {})
     for split in ("validation", "test"):
-        if split in known and split in pixels and known[split] != pixels[split].fingerprint:
+        if split in known and split not in pixels:
+            raise UserError(f"{dataset_name} has no {split} split, and the model has results on one.")
+        if split in known and known[split] != pixels[split].fingerprint:
             raise UserError(
                 f"the {split} images of {dataset_name} are not those of the model's results (fingerprint "
                 f"{pixels[split].fingerprint}, recorded {known[split]}). Name the data set that it was trained on: "

@@ -42,6 +42,12 @@ class Frame:
         return {"frame": self.index, "time": round(self.time, 6), "faces": [face.to_dict() for face in self.faces]}
 
 
+class Frames(list[Frame]):
+    """The frames of a clip that has been read, with its `problem`, for whoever makes several files of them."""
+
+    problem: str | None = None
+
+
 class Clip:
     """A video whose faces are recognized while it is iterated: `for frame in Clip(recognizer, "talk.mp4")`.
 

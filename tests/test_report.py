@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from fer_hub import EMOTIONS, FERModel, UserError, calibration, coverage, dataset, evaluation, ferplus
+from fer_hub.evaluation import SCHEMA_VERSION
 from fer_hub.pixels import Pixels, decode
 from fer_hub.predictors import Predictor, of_model
-from fer_hub.report import MAX_GROUPS, SCHEMA_VERSION, as_text, draw, evaluate
+from fer_hub.report import MAX_GROUPS, as_text, draw, evaluate
 
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 COUNTS = {"train": 70, "validation": 14, "test": 280}
