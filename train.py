@@ -5,6 +5,7 @@ take it, 2 a mistake that the message explains, 130/143 stopped by Ctrl-C/SIGTER
 """
 
 import argparse
+import json
 import logging
 import os
 import shlex
@@ -13,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fer_hub.errors import HubError, UserError
-from fer_hub.recipes import RECIPES, SCHEDULES, TrainConfig
+from fer_hub.recipes import OPTIMIZERS, RECIPES, SCHEDULES, TrainConfig
 from fer_hub.signals import Interrupted
 
 
@@ -51,6 +52,9 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
 
     model = parser.add_argument_group("model")
     model.add_argument("--architecture", help=f"any timm name (default: {TrainConfig.architecture})")
+    model.add_argument("--model_args", type=_json_object, help="further arguments of the architecture, as JSON")
+    model.add_argument("--drop_rate", type=_number, help="dropout before the last layer, 0 to 1")
+    model.add_argument("--drop_path_rate", type=_number, help="stochastic depth, of architectures that have it")
     model.add_argument("--pretrained", action="store_true", help="start from timm's pretrained weights")
     model.add_argument("--init_from", help="start from a model of FER Hub: folder, Hub id or shipped name")
 
@@ -59,14 +63,34 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
         "--per_device_train_batch_size", type=_positive, help="images per process and forward pass"
     )
     optimization.add_argument("--gradient_accumulation_steps", type=_positive, help="forward passes per optimizer step")
+    optimization.add_argument("--optimizer", choices=OPTIMIZERS)
+    optimization.add_argument("--momentum", type=_number, help="of sgd, which takes Nesterov's")
     optimization.add_argument("--learning_rate", type=_positive_number)
     optimization.add_argument("--initial_accumulator_value", type=_number, help="Adagrad's first sum of squares")
     optimization.add_argument("--weight_decay", type=_number)
-    optimization.add_argument("--drop_rate", type=_number, help="dropout before the last layer, 0 to 1")
     optimization.add_argument("--lr_scheduler_type", choices=SCHEDULES)
     optimization.add_argument("--num_warmup_steps", type=_natural)
     optimization.add_argument("--num_train_epochs", type=_positive)
     optimization.add_argument("--max_train_steps", type=_positive, help="overrides --num_train_epochs")
+
+    optimization.add_argument("--label_smoothing", type=_number, help="share of a label spread over all classes")
+    optimization.add_argument("--ema_decay", type=_number, help="evaluate and save averaged weights")
+    optimization.add_argument("--metric_for_best_model", choices=("loss", "accuracy"), help="on validation")
+    optimization.add_argument("--teacher", nargs="+", help="learn from these models' probabilities too")
+    optimization.add_argument("--distillation_weight", type=_number, help="of the teachers, 0 to 1")
+    optimization.add_argument("--distillation_temperature", type=_positive_number)
+
+    augmentation = parser.add_argument_group("augmentation (defaults: the recipe's)")
+    augmentation.add_argument("--hflip", type=_number, help="probability of a mirrored image")
+    augmentation.add_argument("--rotation", type=_number, help="largest angle, degrees")
+    augmentation.add_argument("--scale", type=_number, help="largest change of size, .2 for 0.8 to 1.2")
+    augmentation.add_argument("--translate", type=_number, help="largest shift, share of the side")
+    augmentation.add_argument("--crop_size", type=_positive, help="side of random pieces that training sees")
+    augmentation.add_argument("--brightness", type=_number, help="largest change, share of white")
+    augmentation.add_argument("--contrast", type=_number, help="largest change, .2 for 0.8 to 1.2")
+    augmentation.add_argument("--erasing", type=_number, help="probability of an erased rectangle")
+    augmentation.add_argument("--mixup", type=_number, help="alpha of mixup; 0: none")
+    augmentation.add_argument("--cutmix", type=_number, help="alpha of CutMix; 0: none")
 
     machine = parser.add_argument_group("machine and record")
     machine.add_argument(
@@ -88,6 +112,8 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     hub_model_id = given.pop("hub_model_id", None)
     if hub_model_id and not push:
         raise UserError("--hub_model_id is for --push_to_hub: add it, or leave both out.")
+    if "teacher" in given:
+        given["teacher"] = tuple(given["teacher"])
     recipe = RECIPES[given["recipe"]]
     config = replace(recipe, **{"output_dir": f"runs/{given['recipe']}", **given})
     if config.init_from and ("architecture" in given or config.pretrained):
@@ -175,6 +201,16 @@ def _positive_number(text: str) -> float:
     value = _number(text)
     if value == 0:
         raise argparse.ArgumentTypeError("0 is not a number above 0")
+    return value
+
+
+def _json_object(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"""{text!r} is not a JSON object such as '{{"widths": [32, 64]}}'""")
     return value
 
 

@@ -52,6 +52,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         in_chans: channels of the network; gray images are repeated for more than one.
         model_args: further arguments of the architecture; saved with the model.
         drop_rate: dropout in training; not saved.
+        drop_path_rate: stochastic depth in training; not saved.
         pretrained: start from timm's weights (fetched from the Hub); for one channel timm sums the first layer over
             the colours, which equals repeating the gray image on three channels.
 
@@ -68,6 +69,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         in_chans: int = 1,
         model_args: Mapping | None = None,
         drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
         pretrained: bool = False,
     ):
         super().__init__()
@@ -77,7 +79,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         self.in_chans = in_chans
         self.model_args = network.arguments(architecture, model_args or {})
         self.network = network.create(
-            architecture, len(self.label_names), in_chans, self.model_args, drop_rate, pretrained
+            architecture, len(self.label_names), in_chans, self.model_args, drop_rate, drop_path_rate, pretrained
         )
         self.temperature: float | None = None  # a record: it is folded into the weights already
         self.abstention_threshold: float | None = None  # below it, the best probability is too low to be told

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import fer_hub.paper_cnn  # noqa: F401 (registers fer_paper_cnn with timm)
+import fer_hub.small_cnn  # noqa: F401 (registers fer_small_cnn)
 from fer_hub.errors import UserError
 from fer_hub.images import SIZE
 
@@ -35,7 +36,13 @@ def arguments(architecture: str, model_args: Mapping) -> dict:
 
 
 def create(
-    architecture: str, num_classes: int, in_chans: int, model_args: Mapping, drop_rate: float, pretrained: bool
+    architecture: str,
+    num_classes: int,
+    in_chans: int,
+    model_args: Mapping,
+    drop_rate: float,
+    drop_path_rate: float,
+    pretrained: bool,
 ) -> nn.Module:
     """A network in training mode; the arguments are those of `FERModel`, `model_args` as `arguments` gives them.
 
@@ -49,6 +56,7 @@ def create(
             num_classes=num_classes,
             in_chans=in_chans,
             drop_rate=drop_rate,
+            **({"drop_path_rate": drop_path_rate} if drop_path_rate else {}),
             **model_args,
         )
     except (TypeError, AssertionError) as error:

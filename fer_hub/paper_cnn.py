@@ -46,8 +46,8 @@ class PaperCNN(nn.Module):
         A gray network takes RGB images (B, 3, 48, 48) as well, in 0..1, and sees their luma: transformers' pipeline
         hands over nothing else.
         """
-        if self.in_chans == 1 and x.shape[1] == 3:
-            x = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        if self.in_chans == 1:
+            x = to_gray(x)
         # ReLU and max commute, so ReLU after the pooling is the paper's function on a quarter of the elements.
         x = F.relu(F.max_pool2d(self.conv1(x), 2))
         x = F.relu(F.max_pool2d(self.conv2(x), 2))
@@ -71,6 +71,11 @@ class PaperCNN(nn.Module):
         self.num_classes = num_classes
         self.classifier = nn.Linear(256, num_classes) if num_classes else nn.Identity()
         _initialize_as_keras(self.classifier)
+
+
+def to_gray(x: torch.Tensor) -> torch.Tensor:
+    """RGB in 0..1, float (B, 3, H, W) -> luma (B, 1, H, W); one channel stays as it is."""
+    return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True) if x.shape[1] == 3 else x
 
 
 def _initialize_as_keras(module: nn.Module) -> None:

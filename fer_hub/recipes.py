@@ -1,7 +1,7 @@
 """`TrainConfig`, the named recipes, and what follows from them: batch sizes and the learning rate of a step."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fer_hub.errors import UserError
 
@@ -28,12 +28,34 @@ class TrainConfig:
     no_test: bool = False
 
     architecture: str = "fer_paper_cnn"
+    model_args: dict = field(default_factory=dict)  # further arguments of the architecture
     pretrained: bool = False
     init_from: str | None = None
     drop_rate: float = 0.5
     mean: float = 0.0  # of the pixels in 0..1
     std: float = 1.0
+    drop_path_rate: float = 0.0  # stochastic depth, of architectures that have it
 
+    hflip: float = 0.0  # what these eight mean: `augment.augment`
+    rotation: float = 0.0
+    scale: float = 0.0
+    translate: float = 0.0
+    crop_size: int | None = None
+    brightness: float = 0.0
+    contrast: float = 0.0
+    erasing: float = 0.0
+    mixup: float = 0.0  # `augment.mix`
+    cutmix: float = 0.0
+
+    label_smoothing: float = 0.0
+    teacher: tuple[str, ...] = ()  # models whose mean probabilities are learned too
+    distillation_weight: float = 0.5  # of the teachers; the labels have the rest
+    distillation_temperature: float = 1.0
+
+    optimizer: str = "adagrad"
+    momentum: float = 0.9  # of sgd, Nesterov's
+    ema_decay: float | None = None  # of the weights that are evaluated, selected and saved
+    metric_for_best_model: str = "loss"
     learning_rate: float = 0.03
     initial_accumulator_value: float = 0.1  # as in Keras; torch starts at 0
     weight_decay: float = 0.0
@@ -59,6 +81,7 @@ RECIPES = {
     "paper": TrainConfig(),
 }
 
+OPTIMIZERS = ("adagrad", "sgd", "adamw")
 SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
 
 

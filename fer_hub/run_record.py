@@ -17,6 +17,9 @@ from fer_hub.model import FERModel
 from fer_hub.recipes import TrainConfig
 from fer_hub.splits import Splits
 
+AUGMENTATION = ("hflip", "rotation", "scale", "translate", "crop_size", "brightness", "contrast", "erasing", "mixup",
+                "cutmix")  # fmt: skip
+DISTILLATION = ("distillation_weight", "distillation_temperature")
 PACKAGES = ("torch", "timm", "accelerate", "datasets", "numpy")
 
 
@@ -88,13 +91,28 @@ def banner(record: dict, splits: Splits, per_device: int, steps_per_epoch: int, 
             f"  model   {record['architecture']}, {record['num_parameters']:,} parameters{start}",
             f"  steps   {total_steps:,} ({steps_per_epoch:,} an epoch), batch {record['global_batch_size']} = "
             f"{per_device} x {where['processes']} processes x {accumulation} accumulation",
-            f"  Adagrad learning rate {config['learning_rate']} ({config['lr_scheduler_type']}), "
-            f"initial accumulator {config['initial_accumulator_value']}, weight decay {config['weight_decay']}, "
-            f"dropout {config['drop_rate']}",
+            f"  {_optimization(config)}",
+            *([f"  augment {changes}"] if (changes := _listed(config, AUGMENTATION)) else []),
+            *(
+                [f"  teacher {', '.join(config['teacher'])}: {_listed(config, DISTILLATION)}"]
+                if config["teacher"]
+                else []
+            ),
             f"  device  {where['device']} ({where['hardware']}), {where['num_threads']} threads, "
             f"precision {'fp32' if where['mixed_precision'] == 'no' else where['mixed_precision']}",
         )
     )
+
+
+def _optimization(config: dict) -> str:
+    own = {"adagrad": ("initial_accumulator_value",), "sgd": ("momentum",), "adamw": ()}[config["optimizer"]]
+    named = ("learning_rate", "lr_scheduler_type", *own, "weight_decay", "drop_rate", "drop_path_rate",
+             "label_smoothing", "ema_decay")  # fmt: skip
+    return f"{config['optimizer']:<7} {_listed(config, named)}"
+
+
+def _listed(config: dict, names: tuple[str, ...]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {config[name]}" for name in names if config[name])
 
 
 def epoch_line(row: dict, config: TrainConfig, is_best: bool) -> str:

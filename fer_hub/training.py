@@ -1,6 +1,6 @@
 """The training loop, read straight down: data, model, epochs, best checkpoint, results.
 
-Order, dropout and (later) augmentation are functions of (seed, epoch, step), never of a loader's state: a run that was
+Order, dropout and augmentation are functions of (seed, epoch, step), never of a loader's state: a run that was
 killed and resumed equals one that was not, bit for bit on a CPU.
 """
 
@@ -18,14 +18,17 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
+from timm.utils import ModelEmaV3
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from fer_hub import checkpoint, hardware, run_record
+from fer_hub import augment, checkpoint, hardware, run_record
 from fer_hub.errors import UserError
 from fer_hub.evaluation import compute_logits, evaluate_model, summarize
 from fer_hub.files import write_json, write_text
+from fer_hub.loss import distillation_loss, ensemble, training_loss
 from fer_hub.model import FERModel
+from fer_hub.optimizer import create_optimizer
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.resume import require_same_run, state_to_resume
 from fer_hub.signals import Interrupted, StopSignals
@@ -76,6 +79,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
     if device.type == "cpu":
         hardware.tune_allocator()  # only now: what loading has freed went back to the system
     images, labels = splits.train.images.to(device), splits.train.labels.to(device)
+    targets = F.one_hot(labels, len(splits.label_names)).float() if augment.mixes(config) else labels
     # An incomplete last batch is used too, unless it has fewer images than there are processes.
     steps_per_epoch = len(splits.train) // batch_size + (len(splits.train) % batch_size >= processes)
     total_steps = config.max_train_steps or config.num_train_epochs * steps_per_epoch
@@ -84,13 +88,10 @@ def train(config: TrainConfig, command: str) -> dict | None:
     torch.manual_seed(config.seed)
     network = _create_model(config, splits.label_names, say).to(device, memory_format=torch.channels_last)
     model = accelerator.prepare_model(network)
-    optimizer = torch.optim.Adagrad(
-        network.parameters(),
-        lr=config.learning_rate,
-        initial_accumulator_value=config.initial_accumulator_value,
-        weight_decay=config.weight_decay,
-        fused=device.type == "cpu" or None,
-    )
+    average = ModelEmaV3(network, config.ema_decay, use_warmup=True) if config.ema_decay else None
+    judged = average.module if average else network  # what is evaluated, selected and saved
+    teachers = _load_teachers(config, splits.label_names, device)
+    optimizer = create_optimizer(network, config, device)
     autocast_dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
@@ -106,6 +107,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
         if progress["best"] and not (output / "best" / "model.safetensors").exists():
             raise UserError(f"{output}/best/model.safetensors, the best so far, is gone: start anew in another folder.")
         network.load_state_dict(state["model"])
+        if average:
+            average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
 
@@ -114,6 +117,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
             raise _diverged("a weight is not finite", epoch, progress["step"] - first, output)
         if accelerator.is_main_process:
             parts = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+            if average:
+                parts["average"] = average.state_dict()
             checkpoint.save_state(output / "checkpoints", {**parts, **progress, "record": record})
 
     if accelerator.is_main_process:
@@ -143,15 +148,26 @@ def train(config: TrainConfig, command: str) -> dict | None:
                 rate = learning_rate(config, step, total_steps)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                torch.manual_seed(step_seed(config.seed, epoch, step, accelerator.process_index))
+                draws = step_seed(config.seed, epoch, step, accelerator.process_index)
+                torch.manual_seed(draws)
+                generator = np.random.default_rng(draws)
                 batch = order[(step - first) * batch_size :][:batch_size]
                 parts = _own_parts(batch, config.gradient_accumulation_steps, accelerator)
                 sums = torch.zeros(2, device=device)  # loss and correct predictions of this process's share
                 for rows in parts:
+                    inputs, wanted = images[rows], targets[rows]
+                    if augment.changes_single_images(config):
+                        inputs = augment.augment(inputs, config, generator)
+                    if augment.mixes(config):
+                        inputs, wanted = augment.mix(inputs, wanted, config, generator)
                     with nullcontext() if rows is parts[-1] else accelerator.no_sync(model):
                         with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None):
-                            logits = model(images[rows])
-                        loss = F.cross_entropy(logits.float(), labels[rows], reduction="sum")
+                            logits = model(inputs)
+                            opinion = ensemble(teachers, inputs, config.distillation_temperature) if teachers else None
+                        loss = training_loss(logits, wanted, config.label_smoothing)
+                        if teachers:
+                            theirs = distillation_loss(logits, opinion, config.distillation_temperature)
+                            loss = torch.lerp(loss, theirs, config.distillation_weight)
                         # The mean over the whole batch; DDP divides by the processes, which is taken back here.
                         scaler.scale(loss * (processes / len(batch))).backward()
                     sums += torch.stack([loss.detach(), (logits.argmax(1) == labels[rows]).sum()])
@@ -161,6 +177,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
 
                 recent.append(sums)
                 progress["step"] += 1
+                if average:
+                    average.update(network, progress["step"])
                 progress["images"] += len(batch)
                 progress["totals"][2] += len(batch)
                 # The state at an epoch's end is saved below, with the epoch's evaluation in it.
@@ -180,9 +198,9 @@ def train(config: TrainConfig, command: str) -> dict | None:
 
             hardware.release_free_memory()  # blocks of training rarely fit those of an evaluation
             now = summarize(
-                compute_logits(network, splits.validation.images, accelerator),
+                compute_logits(judged, splits.validation.images, accelerator),
                 splits.validation.labels,
-                network.label_names,
+                judged.label_names,
             )
             if not math.isfinite(now["loss"]):
                 raise _diverged(f"validation loss is {now['loss']}", epoch, end - first, output)
@@ -199,12 +217,12 @@ def train(config: TrainConfig, command: str) -> dict | None:
             }
             progress["history"].append(row)
             progress["totals"] = [0.0, 0.0, 0]
-            is_best = progress["best"] is None or now["loss"] < progress["best"]["loss"]
+            is_best = progress["best"] is None or _is_better(now, progress["best"], config.metric_for_best_model)
             if is_best:
-                progress["best"] = {"epoch": epoch + 1, "loss": now["loss"]}
+                progress["best"] = {"epoch": epoch + 1, "loss": now["loss"], "accuracy": now["accuracy"]}
             if accelerator.is_main_process:
                 if is_best:
-                    network.save_weights(output / "best", {"epoch": str(epoch + 1), "eval_loss": repr(now["loss"])})
+                    judged.save_weights(output / "best", {"epoch": str(epoch + 1), "eval_loss": repr(now["loss"])})
                 write_text(output / "history.csv", run_record.csv_text(progress["history"]))
             save_state()
             accelerator.log(row, step=progress["step"])
@@ -268,6 +286,10 @@ def _check(recent, progress, stop_signal, epoch, first, output, accelerator) -> 
     return (stop_signal or signal.SIGTERM) if stop else 0
 
 
+def _is_better(now: dict, best: dict, metric: str) -> bool:
+    return now["loss"] < best["loss"] if metric == "loss" else now["accuracy"] > best["accuracy"]
+
+
 def _diverged(what: str, epoch: int, step: int, output: Path) -> UserError:
     return UserError(
         f"{what} in epoch {epoch + 1}, step {step} of the epoch: training diverged. "
@@ -298,7 +320,9 @@ def _create_model(config: TrainConfig, label_names: tuple[str, ...], say) -> FER
             label_names,
             config.mean,
             config.std,
+            model_args=config.model_args,
             drop_rate=config.drop_rate,
+            drop_path_rate=config.drop_path_rate,
             pretrained=config.pretrained,
         )
     model = FERModel.from_pretrained(config.init_from, in_chans=1, drop_rate=config.drop_rate)
@@ -307,3 +331,15 @@ def _create_model(config: TrainConfig, label_names: tuple[str, ...], say) -> FER
         say(f"{config.init_from} knows {', '.join(model.label_names)}: its last layer is replaced by a new one.")
         model.replace_head(label_names)
     return model.train()
+
+
+def _load_teachers(config: TrainConfig, label_names: tuple[str, ...], device: torch.device) -> list[FERModel]:
+    teachers = [FERModel.from_pretrained(name, in_chans=1) for name in config.teacher]
+    for name, teacher in zip(config.teacher, teachers, strict=True):
+        if teacher.label_names != label_names:
+            raise UserError(
+                f"--teacher {name} knows {', '.join(teacher.label_names)}, the data has {', '.join(label_names)}: "
+                "name a teacher of the same classes."
+            )
+        teacher.to(device, memory_format=torch.channels_last).requires_grad_(False)
+    return teachers

@@ -1,0 +1,27 @@
+"""The recipe's optimizer."""
+
+import torch
+from timm.optim import param_groups_weight_decay
+from torch import nn
+
+from fer_hub.recipes import TrainConfig
+
+
+def create_optimizer(network: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+    """Adagrad as the paper's recipe has it, SGD with Nesterov momentum, or AdamW.
+
+    Weight decay leaves biases and normalization alone in all but Adagrad, which decays as Keras's L2 would.
+    """
+    fused = device.type == "cpu" or None
+    if config.optimizer == "adagrad":
+        return torch.optim.Adagrad(
+            network.parameters(),
+            lr=config.learning_rate,
+            initial_accumulator_value=config.initial_accumulator_value,
+            weight_decay=config.weight_decay,
+            fused=fused,
+        )
+    groups = param_groups_weight_decay(network, config.weight_decay)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
