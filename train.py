@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fer_hub.errors import HubError, UserError
+from fer_hub.labels import LABEL_SETS
 from fer_hub.recipes import OPTIMIZERS, RECIPES, SCHEDULES, TrainConfig
 from fer_hub.signals import Interrupted
 
@@ -24,6 +25,7 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     Flags are spelled as in the official accelerate and transformers image-classification scripts.
     """
     parser = argparse.ArgumentParser(
+        usage="train.py [flags]; train.py --help lists them",
         description=__doc__.split(":")[0] + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -43,6 +45,11 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     data = parser.add_argument_group("data")
     data.add_argument("--dataset_name", help=f"Hub id, folder, csv or synthetic (default: {TrainConfig.dataset_name})")
     data.add_argument("--dataset_revision", help="branch, tag or commit of a Hub id")
+    data.add_argument("--label_set", choices=LABEL_SETS,
+                      help="fer2013 (default); ferplus: the crowd's majorities; auto: the data set's own")  # fmt: skip
+    data.add_argument("--label_map", metavar="FILE", help="JSON, labels of the data set to classes: other data sets")
+    data.add_argument("--ferplus", metavar="FILE", help="FER+'s fer2013new.csv, the votes of --label_set ferplus")
+    data.add_argument("--soft_labels", action="store_true", help="learn the shares of FER+'s votes")
     data.add_argument("--drop_leaked_train", action="store_true", help="remove training images found in other splits")
     data.add_argument("--max_train_samples", type=_positive, help="train on a seeded, stratified sample")
     data.add_argument("--max_eval_samples", type=_positive, help="likewise for validation and test")
@@ -53,8 +60,8 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     model = parser.add_argument_group("model")
     model.add_argument("--architecture", help=f"any timm name (default: {TrainConfig.architecture})")
     model.add_argument("--model_args", type=_json_object, help="further arguments of the architecture, as JSON")
-    model.add_argument("--drop_rate", type=_number, help="dropout before the last layer, 0 to 1")
-    model.add_argument("--drop_path_rate", type=_number, help="stochastic depth, of architectures that have it")
+    model.add_argument("--drop_rate", type=_below_one, help="dropout before the last layer")
+    model.add_argument("--drop_path_rate", type=_below_one, help="stochastic depth, of architectures that have it")
     model.add_argument("--pretrained", action="store_true", help="start from timm's pretrained weights")
     model.add_argument("--init_from", help="start from a model of FER Hub: folder, Hub id or shipped name")
 
@@ -64,7 +71,7 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     )
     optimization.add_argument("--gradient_accumulation_steps", type=_positive, help="forward passes per optimizer step")
     optimization.add_argument("--optimizer", choices=OPTIMIZERS)
-    optimization.add_argument("--momentum", type=_number, help="of sgd, which takes Nesterov's")
+    optimization.add_argument("--momentum", type=_momentum, help="of sgd, which takes Nesterov's")
     optimization.add_argument("--learning_rate", type=_positive_number)
     optimization.add_argument("--initial_accumulator_value", type=_number, help="Adagrad's first sum of squares")
     optimization.add_argument("--weight_decay", type=_number)
@@ -72,23 +79,22 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     optimization.add_argument("--num_warmup_steps", type=_natural)
     optimization.add_argument("--num_train_epochs", type=_positive)
     optimization.add_argument("--max_train_steps", type=_positive, help="overrides --num_train_epochs")
-
-    optimization.add_argument("--label_smoothing", type=_number, help="share of a label spread over all classes")
-    optimization.add_argument("--ema_decay", type=_number, help="evaluate and save averaged weights")
+    optimization.add_argument("--label_smoothing", type=_below_one, help="share of a label spread over all classes")
+    optimization.add_argument("--ema_decay", type=_below_one, help="evaluate and save averaged weights; 0: no")
     optimization.add_argument("--metric_for_best_model", choices=("loss", "accuracy"), help="on validation")
     optimization.add_argument("--teacher", nargs="+", help="learn from these models' probabilities too")
-    optimization.add_argument("--distillation_weight", type=_number, help="of the teachers, 0 to 1")
-    optimization.add_argument("--distillation_temperature", type=_positive_number)
+    optimization.add_argument("--distillation_weight", type=_share, help="of the teachers; the labels have the rest")
+    optimization.add_argument("--distillation_temperature", type=_positive_number, help="divides the logits of both")
 
     augmentation = parser.add_argument_group("augmentation (defaults: the recipe's)")
-    augmentation.add_argument("--hflip", type=_number, help="probability of a mirrored image")
+    augmentation.add_argument("--hflip", type=_share, help="probability of a mirrored image")
     augmentation.add_argument("--rotation", type=_number, help="largest angle, degrees")
-    augmentation.add_argument("--scale", type=_number, help="largest change of size, .2 for 0.8 to 1.2")
-    augmentation.add_argument("--translate", type=_number, help="largest shift, share of the side")
-    augmentation.add_argument("--crop_size", type=_positive, help="side of random pieces that training sees")
-    augmentation.add_argument("--brightness", type=_number, help="largest change, share of white")
-    augmentation.add_argument("--contrast", type=_number, help="largest change, .2 for 0.8 to 1.2")
-    augmentation.add_argument("--erasing", type=_number, help="probability of an erased rectangle")
+    augmentation.add_argument("--scale", type=_below_one, help="largest change of size, .2 for 0.8 to 1.2")
+    augmentation.add_argument("--translate", type=_share, help="largest shift, share of the side")
+    augmentation.add_argument("--crop_size", type=_side, help="side of random pieces that training sees")
+    augmentation.add_argument("--brightness", type=_share, help="largest change, share of white")
+    augmentation.add_argument("--contrast", type=_share, help="largest change, .2 for 0.8 to 1.2")
+    augmentation.add_argument("--erasing", type=_share, help="probability of an erased rectangle")
     augmentation.add_argument("--mixup", type=_number, help="alpha of mixup; 0: none")
     augmentation.add_argument("--cutmix", type=_number, help="alpha of CutMix; 0: none")
 
@@ -115,13 +121,22 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     if "teacher" in given:
         given["teacher"] = tuple(given["teacher"])
     recipe = RECIPES[given["recipe"]]
+    if given.get("architecture", recipe.architecture) != recipe.architecture:
+        given.setdefault("model_args", {})  # the recipe's are those of its own architecture
     config = replace(recipe, **{"output_dir": f"runs/{given['recipe']}", **given})
-    if config.init_from and ("architecture" in given or config.pretrained):
+    if config.init_from and (config.pretrained or {"architecture", "model_args"} & given.keys()):
         raise UserError(
-            "--init_from brings its own architecture and weights: leave out --architecture and --pretrained."
+            "--init_from brings its own architecture and weights: leave out --architecture, --model_args and "
+            "--pretrained."
         )
-    if not 0 <= config.drop_rate < 1:
-        raise UserError(f"--drop_rate {config.drop_rate} is not in 0 <= rate < 1.")
+    for flag, needed, is_there in (
+        ("momentum", "--optimizer sgd", config.optimizer == "sgd"),
+        ("initial_accumulator_value", "--optimizer adagrad", config.optimizer == "adagrad"),
+        ("distillation_weight", "--teacher", config.teacher),
+        ("distillation_temperature", "--teacher", config.teacher),
+    ):
+        if flag in given and not is_there:
+            raise UserError(f"--{flag} is for {needed}: add that, or leave --{flag} out.")
     return config, push, hub_model_id
 
 
@@ -201,6 +216,34 @@ def _positive_number(text: str) -> float:
     value = _number(text)
     if value == 0:
         raise argparse.ArgumentTypeError("0 is not a number above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _number(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def _below_one(text: str) -> float:
+    value = _number(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
+    return value
+
+
+def _momentum(text: str) -> float:
+    value = _below_one(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("0 is not a momentum: Nesterov's is above 0")
+    return value
+
+
+def _side(text: str) -> int:
+    value = _positive(text)
+    if value > 48:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 48, the side of the images")
     return value
 
 

@@ -4,6 +4,7 @@ The spread is that of training: initialization, order, dropout. What other test 
 of the single runs (`statistics`).
 """
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -47,10 +48,10 @@ def aggregate(folders: Sequence[str | Path]) -> dict:
 
     Returns:
         `recipe`, `architecture`, `dataset_name` and `synthetic`, as in the first run's record; `runs`: `folder`, `seed`
-        and `eval_loss` of each, by seed; `best`: the one of these with the lowest validation loss, the rule by which
-        checkpoints are chosen too; `numbers`: key of `NUMBERS` -> `values` (in the order of `runs`), `mean`, `std`
-        (sample standard deviation, ddof 1) and `interval` (95 %, Student's t, of the mean; of few seeds it is wide and
-        may leave 0..1), both None of a single run; `left_out`: keys that some runs have and others lack -> the folders
+        and `eval_loss` and `eval_accuracy` of each, by seed; `metric`, by which the recipe chooses checkpoints, and
+        `best`, the run that it chooses on validation; `numbers`: key of `NUMBERS` -> `values` (in the order of `runs`),
+        `mean`, `std` (sample standard deviation, ddof 1) and `interval` (95 %, Student's t, of the mean; of few seeds
+        it is wide and may leave 0..1), both None of a single run; `left_out`: keys that some runs lack -> the folders
         that lack them.
 
     Raises:
@@ -69,15 +70,17 @@ def aggregate(folders: Sequence[str | Path]) -> dict:
         _require_same(runs[0], run)
 
     having = {key: [run["folder"] for run in runs if key in run["results"]] for key in NUMBERS}
-    summary = [{key: run[key] for key in ("folder", "seed", "eval_loss")} for run in runs]
+    summary = [{key: run[key] for key in ("folder", "seed", "eval_loss", "eval_accuracy")} for run in runs]
     record = runs[0]["record"]
+    metric = record["config"].get("metric_for_best_model", TrainConfig.metric_for_best_model)
     return {
         "recipe": record["config"]["recipe"],
         "architecture": record["architecture"],
         "dataset_name": record["data"]["dataset_name"],
         "synthetic": record["data"]["synthetic"],
         "runs": summary,
-        "best": min(summary, key=lambda run: run["eval_loss"]),
+        "metric": metric,
+        "best": min(summary, key=lambda run: run["eval_loss"] if metric == "loss" else -run["eval_accuracy"]),
         "numbers": {
             key: spread([run["results"][key] for run in runs])
             for key, found in having.items()
@@ -108,9 +111,10 @@ def as_table(found: dict) -> str:
     table = tables.markdown(("", "mean ± std", "95 % of the mean", f"seeds {seeds}"), rows)
     drawn = " (drawn faces: nothing about FER2013)" if found["synthetic"] else ""
     best, count = found["best"], len(found["runs"])
+    rule = "Lowest validation loss" if found["metric"] == "loss" else "Highest validation accuracy"
     lines = [
         f"{found['architecture']}, recipe {found['recipe']}, {found['dataset_name']}{drawn}, "
-        f"{count} run{'s' * (count > 1)}. Lowest validation loss: seed {best['seed']}, {best['folder']}."
+        f"{count} run{'s' * (count > 1)}. {rule}: seed {best['seed']}, {best['folder']}."
     ]
     lines += [f"Left out: {NUMBERS[key]}, not in {', '.join(lack)}." for key, lack in found["left_out"].items()]
     return f"{table}\n\n" + "\n".join(lines)
@@ -134,7 +138,7 @@ def _row(key: str, number: dict) -> tuple[str, str, str, str]:
 
 
 def _read(folder: Path) -> dict:
-    """A run: `folder` as given, `seed`, `eval_loss`, `results` (flat, as all_results.json has them), `record`."""
+    """A run: `folder` as given, `seed`, `eval_loss`, `eval_accuracy`, `results` (as in all_results.json), `record`."""
     files = [folder / name for name in ("all_results.json", "results.json") if (folder / name).is_file()]
     record_file = folder / "train_config.json"
     if not record_file.is_file():
@@ -153,6 +157,7 @@ def _read(folder: Path) -> dict:
             "folder": str(folder),
             "seed": record["config"]["seed"],
             "eval_loss": results["eval_loss"],
+            "eval_accuracy": results["eval_accuracy"],
             "results": results,
             "record": record,
             "facts": _facts(record),
@@ -177,7 +182,7 @@ def _flat(published: dict) -> dict:
 def _facts(record: dict) -> dict:
     """All that must be equal, by a name that the user knows."""
     # A flag that is younger than a run had its default in it.
-    config = asdict(TrainConfig()) | record["config"]
+    config = json.loads(json.dumps(asdict(TrainConfig()))) | record["config"]
     return {
         **{f"--{key}": value for key, value in config.items() if key not in FREE},
         "architecture": record["architecture"],

@@ -10,7 +10,8 @@ from importlib import resources
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from fer_hub.labels import EMOTIONS
+from fer_hub.labels import EMOTIONS, FERPLUS, key
+from fer_hub.recipes import told
 
 REPOSITORY = "USER/MODEL"  # stands in the card for the repository's name until a push knows it
 
@@ -44,6 +45,7 @@ def render(results: dict, record: dict, figures: str = "figures") -> str:
         "text": _text,
         "code": _code,
         "block": _block,
+        "told": told,
     }
     template = resources.files("fer_hub").joinpath("card_template.md").read_text(encoding="utf-8")
     constants = {"repository": REPOSITORY, "terms": FER2013_TERMS, "figures": figures}
@@ -80,13 +82,20 @@ def _facts(results: dict, record: dict) -> dict:
     synthetic = bool(data.get("synthetic") or results.get("synthetic"))
     official = bool(splits) and not synthetic and all(_is_official(numbers, name) for name, numbers in splits.items())
     dedup = splits.get("test", {}).get("dedup")
+    labels = list(splits[shown]["per_class"]) if shown else []
+    label_set = data.get("label_set") or results.get("label_set") or "fer2013"
+    ferplus = label_set == "ferplus"  # whose votes are matched with none but FER2013's pictures
     return {
         "architecture": architecture,
         "is_paper": architecture == "fer_paper_cnn",
         "is_own": bool(architecture) and architecture.startswith("fer_"),
         "parameters": record.get("num_parameters"),
         "base_model": record.get("base_model"),
-        "labels": list(splits[shown]["per_class"]) if shown else [],
+        "labels": labels,
+        "label_set": label_set,
+        "label_word": "emotion" if {*map(key, labels)} <= {*FERPLUS} else "class",
+        "renamed": {old: new for old, new in (data.get("label_map") or {}).items() if new and new != old},
+        "left_out": {name: counts for name, counts in data.get("labels_left_out", {}).items() if counts},
         "config": config,
         "data": data,
         "environment": record.get("environment", {}),
@@ -97,13 +106,15 @@ def _facts(results: dict, record: dict) -> dict:
         "dataset_id": data.get("hub_id"),
         "synthetic": synthetic,
         "official": official,
+        "ferplus": ferplus,
+        "of_fer2013": official or ferplus,
         "results": results,
         "splits": splits,
         "shown": shown,
         # Where no test image is also in train, the numbers without such images are the same ones.
         "dedup": dedup if dedup and dedup["n"] < splits["test"]["n"] else None,
         "leaks_counted": dedup is not None,
-        "contest_name": {"test": "PrivateTest", "validation": "PublicTest"} if official else {},
+        "contest_name": {"test": "PrivateTest", "validation": "PublicTest"} if official or ferplus else {},
         "mistakes": _frequent_mistakes(splits[shown]) if shown else [],
         "recalls": _recalls(splits[shown]) if shown else [],
     }
@@ -141,7 +152,8 @@ def _recalls(numbers: dict) -> list[dict]:
 
 def _metadata(facts: dict) -> ModelCardData:
     tags = ["facial-expression-recognition", "emotion-recognition", "timm"]
-    tags += ["fer2013"] * facts["official"] + ["synthetic-data"] * facts["synthetic"] + ["fer-hub"]
+    tags += ["fer2013"] * facts["of_fer2013"] + ["ferplus"] * facts["ferplus"]
+    tags += ["synthetic-data"] * facts["synthetic"] + ["fer-hub"]
     evaluated = {}
     if facts["splits"]:
         evaluated = {
@@ -164,7 +176,7 @@ def _license(facts: dict) -> dict:
     """The weights' licence: that of the code only where no one else's pictures and weights went into them."""
     if facts["synthetic"] and facts["config"] and not facts["started_from"]:
         return {"license": "apache-2.0"}
-    if facts["official"] and facts["config"]:
+    if facts["of_fer2013"] and facts["config"]:
         return {"license": "other", "license_name": "fer2013-images-unclear", "license_link": FER2013_TERMS}
     return {"license": "other", "license_name": "not-stated"}
 
@@ -172,6 +184,8 @@ def _license(facts: dict) -> dict:
 def _eval_results(facts: dict) -> list[EvalResult]:
     if facts["official"]:
         kind, name = facts["dataset_id"] or "fer2013", "FER2013"
+    elif facts["ferplus"]:
+        kind, name = "ferplus", "FER2013 with the labels of FER+"
     elif facts["synthetic"]:
         kind, name = "synthetic", "drawn faces (synthetic)"
     else:

@@ -10,6 +10,7 @@ import sys
 
 from fer_hub import __version__, commands
 from fer_hub.errors import HubError, UserError
+from fer_hub.labels import LABEL_SETS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,12 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("models", nargs="+", metavar="MODEL", help=any_predictor)
     evaluate.add_argument("--revision", help="branch, tag or commit of a Hub id")
     _data(evaluate)
+    _labels(evaluate)
     evaluate.add_argument("--ensemble", action="store_true", help="average the probabilities of several models")
     evaluate.add_argument("--tta", choices=["none", "flip"], default="none",
                           help="flip: also the mean over each picture and its mirror image")  # fmt: skip
     evaluate.add_argument("--robustness", action="store_true",
                           help="also 14 corruptions at five severities; 76 passes over the split")  # fmt: skip
-    evaluate.add_argument("--ferplus", metavar="FILE", help="also against the crowd's votes: FER+'s fer2013new.csv")
+    evaluate.add_argument("--ferplus", metavar="FILE",
+                          help="FER+'s fer2013new.csv: also against the crowd's votes; with --label_set ferplus their "
+                               "majorities are the labels")  # fmt: skip
     evaluate.add_argument(
         "--group_by", metavar="COLUMN", help="also every number for each value of a data set's column"
     )
@@ -86,12 +90,16 @@ def _parser() -> argparse.ArgumentParser:
                          "fer-hub calibrate runs/paper/best --dataset_name data/fer2013")  # fmt: skip
     calibrate.add_argument("folder", help="a model folder")
     calibrate.add_argument("--dataset_name", required=True, help="the data set that it was trained on")
+    _labels(calibrate)
+    _votes(calibrate)
 
     compare = _command(subparsers, "compare", commands.compare,
                        "models on the same images, side by side, with paired tests",
                        "fer-hub compare paper-cnn keras.csv --dataset_name data/fer2013 --output compared")  # fmt: skip
     compare.add_argument("models", nargs="+", metavar="MODEL", help=f"{any_predictor}, or predictions as a .csv")
     _data(compare)
+    _labels(compare)
+    _votes(compare)
     compare.add_argument("--output", metavar="DIR", help="for comparison.json, comparison.md and comparison.png")
 
     duplicates = _command(subparsers, "duplicates", commands.duplicates,
@@ -99,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
                           "fer-hub duplicates data/fer2013")  # fmt: skip
     duplicates.add_argument("source", help="anything that train.py --dataset_name takes")
     duplicates.add_argument("--dataset_revision", help="branch, tag or commit of a data set on the Hub")
+    _labels(duplicates)
+    _votes(duplicates)
 
     aggregate = _command(subparsers, "aggregate", commands.aggregate, "mean and spread over the seeds of one recipe",
                          "fer-hub aggregate runs/paper-*/ --write README.md --name paper")  # fmt: skip
@@ -115,6 +125,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output_dir", help="folder that gets onnx/ (default: the model's own)")
     export.add_argument("--int8", action="store_true", help="also an 8-bit file, calibrated and measured on a data set")
     export.add_argument("--dataset_name", help="for --int8: calibrates on its train, measures on its validation split")
+    _labels(export)
+    _votes(export)
 
     push = _command(subparsers, "push", commands.push, "publish a model folder on the Hub, in one commit",
                     "fer-hub push runs/paper/best --repo_id user/fer2013-paper-cnn")  # fmt: skip
@@ -156,6 +168,17 @@ def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset_name", required=True, help="anything that train.py --dataset_name takes")
     parser.add_argument("--dataset_revision", help="branch, tag or commit of a data set on the Hub")
     parser.add_argument("--split", choices=["train", "validation", "test"], default="test")
+
+
+def _labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--label_set", choices=LABEL_SETS, default="fer2013",
+                        help="what the labels mean (default: fer2013): ferplus, the crowd's majorities; auto, the data "
+                             "set's own classes")  # fmt: skip
+    parser.add_argument("--label_map", metavar="FILE", help="JSON, labels of the data set to classes: other data sets")
+
+
+def _votes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ferplus", metavar="FILE", help="FER+'s fer2013new.csv, the votes of --label_set ferplus")
 
 
 def _repository(parser: argparse.ArgumentParser, form: str) -> None:

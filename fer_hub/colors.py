@@ -7,6 +7,8 @@ carries its name.
 
 from collections.abc import Sequence
 
+from fer_hub.labels import key
+
 _OF_EMOTION = {
     "angry": "#D55E00",
     "disgust": "#009E73",
@@ -22,10 +24,14 @@ _OF_EMOTION = {
 def of(label_names: Sequence[str]) -> dict[str, str]:
     """The colour of each class, `#RRGGBB`.
 
-    Classes that are not among FER2013's and FER+'s take the colours that are left, in their order; more than eight
-    classes share colours.
+    "Anger" has that of angry. Classes that are not among FER2013's and FER+'s take the colours that are left, in their
+    order; more than eight classes share colours.
     """
-    free = [color for name, color in _OF_EMOTION.items() if name not in label_names]
-    palette = free or list(_OF_EMOTION.values())
-    unknown = [name for name in label_names if name not in _OF_EMOTION]
-    return {name: _OF_EMOTION.get(name) or palette[unknown.index(name) % len(palette)] for name in label_names}
+    meanings = {name: key(name) for name in label_names}
+    palette = [color for name, color in _OF_EMOTION.items() if name not in meanings.values()]
+    palette = palette or list(_OF_EMOTION.values())
+    unknown = [name for name, meaning in meanings.items() if meaning not in _OF_EMOTION]
+    return {
+        name: _OF_EMOTION.get(meaning) or palette[unknown.index(name) % len(palette)]
+        for name, meaning in meanings.items()
+    }

@@ -1,11 +1,14 @@
 """What each command of `fer-hub` does: parsed arguments in, (what --json prints, the text for people) out."""
 
+import logging
 import os
 from dataclasses import asdict
 from pathlib import Path
 
 from fer_hub import model_folder
 from fer_hub.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 def info(given) -> tuple[dict, str]:
@@ -62,7 +65,7 @@ def export(given) -> tuple[dict, str]:
     folder = Path(os.path.expanduser(given.output_dir or given.model))
     if not given.output_dir and not (folder.is_dir() and folder.samefile(model.folder)):
         raise UserError(f"{given.model} is not a folder to write to. Name one: --output_dir exported")
-    done = write_onnx(model, folder, given.int8, given.dataset_name)
+    done = write_onnx(model, folder, given.int8, given.dataset_name, _labels(given, given.ferplus))
     lines = [f"{file['path']}  {file['bytes'] / 1e6:.2f} MB" for file in done["files"]]
     if given.int8:
         before, after = done["float32"], done["int8"]
@@ -117,14 +120,17 @@ def evaluate(given) -> tuple[dict, str]:
     if len(models) > 1 and not given.ensemble:
         raise UserError("several models: --ensemble averages them; to compare them: fer-hub compare A B")
     predictor = predictors.ensemble(models) if given.ensemble else models[0]
+    # Beside FER2013's own labels the votes give further numbers; with --label_set ferplus they are the labels.
+    beside = given.label_set == "fer2013" and not given.label_map
     results, probabilities, labels = report.evaluate(
         predictor,
         given.dataset_name,
         given.split,
         revision=given.dataset_revision,
+        labels=_labels(given, None if beside else given.ferplus),
         flip=given.tta == "flip",
         robust=given.robustness,
-        votes=given.ferplus,
+        votes=given.ferplus if beside else None,
         group_by=given.group_by,
     )
     text = report.as_text(results, given.split)
@@ -134,10 +140,16 @@ def evaluate(given) -> tuple[dict, str]:
     return results, text
 
 
+def _labels(given, votes: str | None):
+    from fer_hub import label_sets
+
+    return label_sets.from_flags(given.label_set, given.label_map, votes)
+
+
 def calibrate(given) -> tuple[dict, str]:
     from fer_hub import temperature
 
-    done = temperature.calibrate(given.folder, given.dataset_name)
+    done = temperature.calibrate(given.folder, given.dataset_name, _labels(given, given.ferplus))
     before, after, threshold = done["before"], done["after"], done["abstention_threshold"]
     return done, (
         f"{given.folder}: temperature {done['temperature']:.4f}, folded into the weights\n"
@@ -148,36 +160,44 @@ def calibrate(given) -> tuple[dict, str]:
 
 
 def compare(given) -> tuple[dict, str]:
-    import numpy as np
-
-    from fer_hub import compare, dataset, plots, predictions, predictors
+    from fer_hub import compare, dataset, duplicates, plots, predictions, predictors
     from fer_hub.files import write_json, write_text
+    from fer_hub.labels import match
     from fer_hub.pixels import decode
 
     if len(set(given.models)) < 2:
         raise UserError("a comparison takes two different models or prediction files at least.")
-    loaded = dataset.load(given.dataset_name, given.dataset_revision)
+    label_set = _labels(given, given.ferplus)
+    loaded = dataset.load(given.dataset_name, given.dataset_revision, labels=label_set)
     if given.split not in loaded:
         raise UserError(f"{given.dataset_name} has no {given.split} split; it has {', '.join(loaded)}.")
-    pixels = decode(loaded[given.split], f"{given.dataset_name}, split {given.split}")
-    names, labels = tuple(loaded[given.split].features["label"].names), pixels.labels.numpy()
-    found = {}
+    dataset.say_left_out(loaded, [given.split])
+    pixels = {name: decode(loaded[name], f"{given.dataset_name}, split {name}") for name in {given.split, "train"}}
+    shown, names = pixels[given.split], tuple(loaded[given.split].features["label"].names)
+    labels = shown.labels.numpy()
+    found, left_out = {}, {}
     for name in given.models:
         if name.endswith(".csv"):
             found[name] = predictions.read(name, names, len(labels), labels)
             continue
         predictor = predictors.load(name)
-        if set(predictor.label_names) != set(names):
+        matched = match(names, predictor.label_names)
+        if len(matched) < len(names):
             raise UserError(
-                f"{name} knows {', '.join(predictor.label_names)}, the data set has {', '.join(names)}: only models of "
-                "the same classes can be compared."
+                f"{name} knows {', '.join(predictor.label_names)}, the data set has {', '.join(names)}: only models "
+                "that know all classes of the data set can be compared."
             )
-        found[name] = predictor(pixels.images, progress=True)[
-            :, [predictor.label_names.index(label) for label in names]
-        ]
-    compared = compare.compare(found, np.asarray(labels), names) | {
+        if further := [label for label in predictor.label_names if label not in matched.values()]:
+            left_out[name] = further
+            logger.warning("The data set has no %s: left out of the answers of %s.", ", ".join(further), name)
+        found[name] = predictors.among(predictor, tuple(matched.values()), shown.images, progress=True)
+    leaked = None if given.split == "train" else duplicates.also_in(shown, [pixels["train"]]).numpy()
+    compared = compare.compare(found, labels, names, leaked=leaked) | {
         "dataset_name": given.dataset_name,
         "split": given.split,
+        "label_set": label_set.told,
+        "classes_left_out": left_out,
+        "labels_left_out": loaded.left_out[given.split],
     }
     text = compare.as_table(compared)
     if given.output:
@@ -193,7 +213,8 @@ def duplicates(given) -> tuple[dict, str]:
     from fer_hub import dataset, duplicates
     from fer_hub.pixels import decode
 
-    loaded = dataset.load(given.source, given.dataset_revision)
+    loaded = dataset.load(given.source, given.dataset_revision, labels=_labels(given, given.ferplus))
+    dataset.say_left_out(loaded, loaded)
     pixels = {name: decode(split, f"{given.source}, split {name}") for name, split in loaded.items()}
     names = next(iter(loaded.values())).features["label"].names
     groups = []

@@ -8,7 +8,13 @@ from fer_hub import calibration, statistics, tables
 from fer_hub.errors import UserError
 
 
-def compare(models: dict[str, np.ndarray], labels: np.ndarray, label_names: tuple[str, ...], seed: int = 0) -> dict:
+def compare(
+    models: dict[str, np.ndarray],
+    labels: np.ndarray,
+    label_names: tuple[str, ...],
+    seed: int = 0,
+    leaked: np.ndarray | None = None,
+) -> dict:
     """Compares models on one split.
 
     Args:
@@ -16,14 +22,16 @@ def compare(models: dict[str, np.ndarray], labels: np.ndarray, label_names: tupl
         labels: int (N,), N > 0.
         label_names: the C classes.
         seed: of the bootstrap.
+        leaked: bool (N,), the images that are also in train; adds `dedup`.
 
     Returns:
         `n`; `seed`; `models`: name -> `accuracy` and `interval` (Wilson), `macro_f1` and `macro_f1_interval`
         (bootstrap, 1,000 resamples, the same for all models), `ece` and `brier` (as in `calibration.measure`), `loss`
-        (mean negative log-likelihood, nats; a probability of 0 counts as 2.2e-16, as in scikit-learn), the highest
-        accuracy first; `pairs`: for each two models, `a` the one with the higher accuracy, `difference` of the
-        accuracies and its `interval` (`statistics.paired_difference`), `only_a`, `only_b` and `p`
-        (`statistics.mcnemar`), and `p_holm`, p corrected for the number of pairs. The intervals are not corrected.
+        (mean negative log-likelihood, nats; a probability of 0 counts as 2.2e-16, as in scikit-learn), and where some
+        images are not leaked `dedup`: `n`, `accuracy` and `interval` of these; the highest accuracy first; `pairs`: for
+        each two models, `a` the one with the higher accuracy, `difference` of the accuracies and its `interval`
+        (`statistics.paired_difference`), `only_a`, `only_b` and `p` (`statistics.mcnemar`), and `p_holm`, p corrected
+        for the number of pairs. The intervals are not corrected.
 
     Raises:
         UserError: a model's probabilities are not of these images and classes.
@@ -48,12 +56,16 @@ def compare(models: dict[str, np.ndarray], labels: np.ndarray, label_names: tupl
     ]
     for pair, corrected in zip(pairs, statistics.holm([pair["p"] for pair in pairs]), strict=True):
         pair["p_holm"] = corrected
-    return {
-        "n": len(labels),
-        "seed": seed,
-        "models": {name: _scores(models[name], labels, seed) for name in ranked},
-        "pairs": pairs,
-    }
+    scores = {name: _scores(models[name], labels, seed) for name in ranked}
+    if leaked is not None and not leaked.all():
+        for name, one in scores.items():
+            rest = correct[name][~leaked]
+            one["dedup"] = {
+                "n": len(rest),
+                "accuracy": float(rest.mean()),
+                "interval": statistics.wilson(int(rest.sum()), len(rest)),
+            }
+    return {"n": len(labels), "seed": seed, "models": scores, "pairs": pairs}
 
 
 def _scores(probabilities: np.ndarray, labels: np.ndarray, seed: int) -> dict:
@@ -76,13 +88,15 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray, seed: int) -> dict:
 
 def as_table(found: dict) -> str:
     """What `compare` found, as two Markdown tables that can be read in a terminal, and how to read them."""
+    dedup = {name: one["dedup"] for name, one in found["models"].items() if "dedup" in one}
     models = tables.markdown(
-        ("model", "accuracy", "95 %", "macro-F1", "95 %", "ECE", "Brier", "loss"),
+        ("model", "accuracy", "95 %", *(("not in train", "95 %") if dedup else ()), "macro-F1", "95 %", "ECE", "Brier",
+         "loss"),
         [
             (
                 name,
-                f"{100 * one['accuracy']:.1f} %",
-                "{:.1f} to {:.1f}".format(*(100 * end for end in one["interval"])),
+                *_accuracy(one),
+                *(_accuracy(dedup[name]) if dedup else ()),
                 f"{one['macro_f1']:.3f}",
                 "{:.3f} to {:.3f}".format(*one["macro_f1_interval"]),
                 f"{one['ece']:.3f}",
@@ -91,7 +105,7 @@ def as_table(found: dict) -> str:
             )
             for name, one in found["models"].items()
         ],
-    )
+    )  # fmt: skip
     if not found["pairs"]:
         return models
     pairs = tables.markdown(
@@ -110,11 +124,19 @@ def as_table(found: dict) -> str:
             for pair in found["pairs"]
         ],
     )
-    note = (
-        f"n {found['n']:,}. p: McNemar's exact test; Holm's is corrected for the {len(found['pairs'])} pairs compared, "
-        "the intervals are not."
+    note = f"n {found['n']:,}."
+    if dedup:
+        note += f" Not in train: the {next(iter(dedup.values()))['n']:,} images of which train has no exact copy."
+    note += (
+        f" p: McNemar's exact test; Holm's is corrected for the {len(found['pairs'])} pairs compared, the intervals "
+        "are not."
     )
     return f"{models}\n\n{pairs}\n\n{note}"
+
+
+def _accuracy(scores: dict) -> tuple[str, str]:
+    low, high = scores["interval"]
+    return f"{100 * scores['accuracy']:.1f} %", f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def _p(value: float) -> str:

@@ -1,12 +1,13 @@
 """Any source of FER2013-like data -> one canonical `DatasetDict`: train / validation / test, `image`, `label`.
 
-`load` finds the kind of source, `sources` opens it with the `datasets` library, and `_canonical` gives splits, columns
-and labels their one form. Images stay encoded; `pixels.decode` reads them.
+`load` finds the kind of source, `sources` opens it with the `datasets` library, `_canonical` gives splits and columns
+their one form, and `label_sets` the labels. Images stay encoded; `pixels.decode` reads them.
 """
 
 import logging
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from fer_hub import sources
+from fer_hub import label_sets, sources
 from fer_hub.errors import UserError
-from fer_hub.labels import EMOTIONS, canonical_name
+from fer_hub.label_sets import FER2013, LabelSet, Numbered, Raw
+from fer_hub.labels import EMOTIONS
 from fer_hub.sources import SPLITS, png, split_name
 
 logger = logging.getLogger(__name__)
@@ -31,19 +33,33 @@ OFFICIAL_COUNTS = {
 VALIDATION_SHARE = 0.1  # of train, where a source has no validation split; FER2013's own is 11 %
 
 
-def load(source: str, revision: str | None = None, seed: int = 0, keep: str | None = None) -> DatasetDict:
+class LabelledSplits(DatasetDict):
+    """The splits of a data set, as `load` gives them.
+
+    Attributes:
+        left_out: by split, images that the label set has no class for: why -> how many.
+    """
+
+    left_out: dict[str, dict[str, int]]
+
+
+def load(
+    source: str, revision: str | None = None, seed: int = 0, keep: str | None = None, labels: LabelSet = FER2013
+) -> LabelledSplits:
     """Opens a data set.
 
     Args:
         source: `synthetic` (drawn faces, needs nothing), a fer2013.csv, a folder of parquet files, a folder of image
-            folders (`train/<emotion>/*.jpg`), or a Hub id (`user/name`).
+            folders (`train/<class>/*.jpg`), or a Hub id (`user/name`).
         revision: branch, tag or commit of a Hub id.
         seed: of the validation split, where one must be cut from train.
         keep: a further column, which is handed through as it is.
+        labels: which classes the labels become.
 
     Returns:
         `train`, `validation` and, where the source has one, `test`; each with `image` (datasets.Image, encoded) and
-        `label` (ClassLabel, `EMOTIONS`).
+        `label` (ClassLabel: the classes of `labels`); with soft labels train also has `target` (float32, a distribution
+        over the classes). Images without a class are left out; `say_left_out` tells of them.
 
     Raises:
         UserError: nothing is there, or it is not such a data set; the message says what, where and how to go on.
@@ -54,9 +70,11 @@ def load(source: str, revision: str | None = None, seed: int = 0, keep: str | No
     if source == "synthetic":
         if keep:
             raise UserError(f"synthetic has no column {keep!r}: its faces have nothing but a label.")
-        return sources.open_synthetic()
+        return _canonical(sources.open_synthetic(), source, seed, keep, labels)
     if path.is_dir():
-        raw = sources.open_parquet(path) if any(path.rglob("*.parquet")) else sources.open_image_folders(path)
+        tables = any(path.rglob("*.parquet"))
+        emotions_only = labels.name != "auto" and labels.mapping is None
+        raw = sources.open_parquet(path) if tables else sources.open_image_folders(path, emotions_only)
     elif path.is_file():
         raw = sources.open_csv(path)
     elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and path.suffix not in {".csv", ".parquet", ".zip"}:
@@ -66,12 +84,48 @@ def load(source: str, revision: str | None = None, seed: int = 0, keep: str | No
             f"no data set at {source}: no such file or folder, and not a Hub id (user/name). "
             "Use an existing path, or --dataset_name synthetic, which needs nothing."
         )
-    return _canonical(raw, source, seed, keep)
+    return _canonical(raw, source, seed, keep, labels)
+
+
+def of_train(loaded: LabelledSplits, labels: LabelSet) -> LabelledSplits:
+    """The same without the classes of a label map that train has no images of: a training cannot learn them.
+
+    Raises:
+        UserError: fewer than two classes are left, or no image of a split.
+    """
+    if labels.mapping is None:
+        return loaded
+    names, counts = loaded["train"].features["label"].names, class_counts(loaded["train"])
+    trained = [name for name, count in zip(names, counts, strict=True) if count]
+    missing = [name for name in dict.fromkeys(labels.mapping.values()) if name and name not in trained]
+    if not missing:
+        return loaded
+    logger.warning("No training image is %s: the model will not know it.", " or ".join(missing))
+    label_sets.require_two(trained, "train")
+    kept, feature = LabelledSplits(), ClassLabel(names=trained)
+    kept.left_out = {}
+    for split, rows in loaded.items():
+        found = [trained.index(names[label]) if names[label] in trained else -1 for label in rows["label"]]
+        lost = Counter(names[label] for label, number in zip(rows["label"], found, strict=True) if number < 0)
+        rows = rows.remove_columns("label").add_column("label", found, feature=feature)
+        kept[split] = rows.select(np.flatnonzero(np.array(found) >= 0)) if lost else rows
+        kept.left_out[split] = dict(Counter(loaded.left_out[split]) + lost)
+        if not len(kept[split]):
+            raise UserError(f"all images of {split} are of classes that train lacks: add training images of them.")
+    return kept
+
+
+def say_left_out(loaded: LabelledSplits, names: Iterable[str]) -> None:
+    """Says which images of these splits have no class."""
+    for name in names:
+        if counts := loaded.left_out[name]:
+            told = ", ".join(f"{why} ({count:,})" for why, count in counts.items())
+            logger.warning("%s: %s images are left out: %s.", name, f"{sum(counts.values()):,}", told)
 
 
 def class_counts(split: Dataset) -> np.ndarray:
-    """Images per class: int64 (7,), in the order of `EMOTIONS`."""
-    return np.bincount(split["label"], minlength=len(EMOTIONS))
+    """Images per class: int64 (C,), in the order of the label's classes."""
+    return np.bincount(split["label"], minlength=len(split.features["label"].names))
 
 
 def deviation_from_official(dataset: DatasetDict) -> str | None:
@@ -86,8 +140,9 @@ def deviation_from_official(dataset: DatasetDict) -> str | None:
     return "\n".join(lines)
 
 
-def _canonical(raw: DatasetDict, source: str, seed: int, keep: str | None) -> DatasetDict:
+def _canonical(raw: DatasetDict, source: str, seed: int, keep: str | None, labels: LabelSet) -> LabelledSplits:
     splits: dict[str, Dataset] = {}
+    given: dict[str, Raw] = {}
     for name, part in raw.items():
         where = source if len(raw) == 1 else f"{source}, split {name}"
         names = [column.strip() for column in part.column_names]  # icml_face_data.csv has " Usage"
@@ -98,15 +153,25 @@ def _canonical(raw: DatasetDict, source: str, seed: int, keep: str | None) -> Da
         for split, rows in _by_usage(part, name, where):
             if split in splits:
                 raise UserError(f"{source}: more than one part is called {split} ({', '.join(raw)}).")
-            splits[split] = _with_label(_with_image(rows, where), where, keep)
+            splits[split] = _with_image(rows, where)
+            if keep is not None and keep not in splits[split].column_names:
+                raise UserError(f"{where}: no column {keep!r}; found {_columns(splits[split])}.")
+            given[split] = _raw_labels(splits[split], where)
     if "train" not in splits:
         raise UserError(f"{source}: no training split; found {', '.join(splits)}.")
     for name, split in splits.items():
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty.")
+    names, numbered = label_sets.number(given, labels, source)
+    for name, found in numbered.items():
+        splits[name] = _with_labels(splits[name], names, found, keep)
+        if not len(splits[name]):
+            raise UserError(f"{source}: all images of {name} are left out by their labels.")
     if "validation" not in splits:
         splits["train"], splits["validation"] = _cut_validation(splits["train"], source, seed)
-    return DatasetDict({name: splits[name] for name in SPLITS if name in splits})
+    labelled = LabelledSplits({name: splits[name] for name in SPLITS if name in splits})
+    labelled.left_out = {name: numbered[name].left_out if name in numbered else {} for name in labelled}
+    return labelled
 
 
 def _by_usage(part: Dataset, name: str, where: str) -> Iterable[tuple[str, Dataset]]:
@@ -159,39 +224,29 @@ def _parse_pixels(text: str | None, where: str) -> np.ndarray:
     return values.astype(np.uint8).reshape(48, 48)
 
 
-def _with_label(part: Dataset, where: str, keep: str | None) -> Dataset:
-    if keep is not None and keep not in part.column_names:
-        raise UserError(f"{where}: no column {keep!r}; found {_columns(part)}.")
+def _raw_labels(part: Dataset, where: str) -> Raw:
     column = next((name for name in LABEL_COLUMNS if name in part.column_names), None)
     if column is None:
         raise UserError(f"{where}: no column of labels ({', '.join(LABEL_COLUMNS)}); found {_columns(part)}.")
-    feature, values = part.features[column], list(part[column])
-    if isinstance(feature, ClassLabel):  # -1 stands for a missing label
-        names = {None: None, -1: None, **dict(enumerate(feature.names))}
-        values = [names.get(value, f"class {value}") for value in values]
-    elif not isinstance(feature, datasets.Value):
+    feature, values, rows = part.features[column], part[column][:], part["_row"][:]
+    if not isinstance(feature, ClassLabel | datasets.Value):
         raise UserError(f"{where}: column {column!r} does not hold labels ({feature}).")
-    labels = []
-    known: dict[object, int] = {}  # each distinct value is mapped once
-    for row, value in zip(part["_row"], values, strict=True):
-        if value not in known:
-            known[value] = _label(value, f"{where}, row {row}")
-        labels.append(known[value])
+    if not isinstance(feature, ClassLabel):
+        return Raw(values, rows, where, None)
+    names = {None: None, -1: None, **dict(enumerate(feature.names))}  # -1 stands for a missing label
+    for row, value in zip(rows, values, strict=True):
+        if value not in names:
+            raise UserError(f"{where}, row {row}: the label is class {value}, the column has {len(feature.names)}.")
+    return Raw([names[value] for value in values], rows, where, feature.names)
+
+
+def _with_labels(part: Dataset, names: tuple[str, ...], found: Numbered, keep: str | None) -> Dataset:
     part = part.select_columns(["image", *([keep] if keep else [])])
-    return part.add_column("label", labels, feature=ClassLabel(names=list(EMOTIONS)))
-
-
-def _label(value: object, where: str) -> int:
-    """By name where there is a name, otherwise by fer2013.csv's number."""
-    if isinstance(value, str) and not value.strip().isdecimal():
-        try:
-            return EMOTIONS.index(canonical_name(value))
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
-    number = float(value) if isinstance(value, str | int | float) else None
-    if number not in range(len(EMOTIONS)):  # nor are NaN, infinity and 3.5
-        raise UserError(f"{where}: the label is {value!r}, expected a number 0..6 or an emotion's name.")
-    return int(number)
+    part = part.add_column("label", found.labels.tolist(), feature=ClassLabel(names=list(names)))
+    if found.targets is not None:
+        targets = datasets.List(datasets.Value("float32"), length=len(names))
+        part = part.add_column("target", found.targets.tolist(), feature=targets)
+    return part.select(np.flatnonzero(found.labels >= 0)) if found.left_out else part
 
 
 def _cut_validation(train: Dataset, source: str, seed: int) -> tuple[Dataset, Dataset]:

@@ -22,6 +22,7 @@ from fer_hub import dataset
 from fer_hub.errors import UserError
 from fer_hub.files import write_atomically
 from fer_hub.images import SIZE
+from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.model import FERModel
 from fer_hub.pixels import decode, stratified_sample
 from fer_hub.statistics import wilson
@@ -41,7 +42,13 @@ QUANTIZATION = (
 )
 
 
-def export(model: FERModel, folder: Path, int8: bool = False, dataset_name: str | None = None) -> dict:
+def export(
+    model: FERModel,
+    folder: Path,
+    int8: bool = False,
+    dataset_name: str | None = None,
+    labels: LabelSet = FER2013,
+) -> dict:
     """Writes `folder/onnx/model.onnx`, and with `int8` `model_int8.onnx`, which is also measured.
 
     Args:
@@ -50,6 +57,7 @@ def export(model: FERModel, folder: Path, int8: bool = False, dataset_name: str 
         int8: also export in 8 bits.
         dataset_name: a source as `dataset.load` takes; for `int8`: its train split calibrates, its validation split
             measures.
+        labels: what its labels mean.
 
     Returns:
         `opset` and `files` (`path`, `bytes`); with `int8` also `dataset_name`, `float32` and `int8` (`n`, `accuracy`,
@@ -63,12 +71,12 @@ def export(model: FERModel, folder: Path, int8: bool = False, dataset_name: str 
     if int8 and not dataset_name:
         raise UserError("int8 is calibrated and measured on images: add --dataset_name, for example data/fer2013.")
     if int8:  # the data come first: if they do not open, nothing is written
-        splits = dataset.load(dataset_name)
+        splits = dataset.of_train(dataset.load(dataset_name, labels=labels), labels)
         names = tuple(splits["train"].features["label"].names)
         if names != model.label_names:
             raise UserError(
                 f"{dataset_name} has the classes {', '.join(names)}; the model has {', '.join(model.label_names)}. "
-                "Give the data set that it was trained on."
+                "Give the data set that it was trained on, with the same --label_set or --label_map."
             )
         train, validation = (decode(splits[name], f"{dataset_name}, split {name}") for name in ("train", "validation"))
         calibration = stratified_sample(train, CALIBRATION_IMAGES, seed=0).images
@@ -82,12 +90,12 @@ def export(model: FERModel, folder: Path, int8: bool = False, dataset_name: str 
     if int8:
         files.append(coarse_file)
         export_int8(exact_file, coarse_file, calibration)
-        labels = validation.labels.numpy()
+        truth = validation.labels.numpy()
         exact, coarse = (probabilities(file, validation.images).argmax(1) for file in files)
         measured = {
             "dataset_name": dataset_name,
-            "float32": _accuracy(exact, labels),
-            "int8": _accuracy(coarse, labels),
+            "float32": _accuracy(exact, truth),
+            "int8": _accuracy(coarse, truth),
             "agreement": float((exact == coarse).mean()),
         }
         # Without the data set's name: it may be a path, and the file is published.

@@ -7,15 +7,17 @@ of fer2013.csv, which is that of the splits train, validation and test, one afte
 
 import csv
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fer_hub.errors import UserError
 from fer_hub.labels import EMOTIONS
+from fer_hub.labels import FERPLUS as LABELS
 from fer_hub.statistics import wilson
 
-LABELS = (*EMOTIONS, "contempt")  # ours in our order, then FER+'s own
+WITHOUT_CLASS = ("no majority or unknown", "not a face")  # 8 and 9 of `majority`
 _COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt", "unknown", "NF")
 _USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 # SHA-256 of each official split's labels, one byte an image, in order: the votes have no labels to compare with.
@@ -91,6 +93,23 @@ def majority(votes: np.ndarray) -> np.ndarray:
     return np.where(2 * kept.max(1) > kept.sum(1), best, len(LABELS))
 
 
+def distribution(votes: np.ndarray, label_names: Sequence[str] = LABELS) -> tuple[np.ndarray, np.ndarray]:
+    """The shares of the votes that each class has, without single votes.
+
+    Args:
+        votes: int (N, 10), as from `read`.
+        label_names: C classes, all of them in `LABELS`.
+
+    Returns:
+        bool (N,), the M pictures of which these classes have more than half of the votes: Barsoum et al. drop the
+        others, too; float64 (M, C), their shares, rows sum to 1.
+    """
+    kept = without_outliers(votes)
+    mine = kept[:, [LABELS.index(name) for name in label_names]].astype(float)
+    voted = 2 * mine.sum(1) > kept.sum(1)
+    return voted, mine[voted] / mine[voted].sum(1, keepdims=True)
+
+
 def measure(probabilities: np.ndarray, labels: np.ndarray, votes: np.ndarray, label_names: tuple[str, ...]) -> dict:
     """A model's answers beside the crowd's.
 
@@ -106,8 +125,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, votes: np.ndarray, la
         on these n; `label_accuracy`: that of FER2013's own labels against the majority, on the same n.
         `cross_entropy` and `kl`: means in nats of -sum q log p and sum q log(q / p), where p are the model's
         probabilities (at least 2.2e-16) and q the shares of the votes for its classes, without single votes, on the
-        `n_distribution` pictures of which these classes have more than half of the votes (Barsoum et al. drop the
-        others, too).
+        `n_distribution` pictures of `distribution`.
         `by_agreement`: accuracy against the majority by the share of the votes, without single ones, that it has, each
         with `above`, `up_to`, `n`, `accuracy` and `interval`.
         `errors`: `n` predictions that FER2013's label calls wrong, and of these the shares in which the crowd's
@@ -123,9 +141,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, votes: np.ndarray, la
 
     kept = without_outliers(votes)
     total = kept.sum(1)
-    mine = kept[:, places].astype(float)
-    voted = 2 * mine.sum(1) > total
-    shares = mine[voted] / mine[voted].sum(1, keepdims=True)
+    voted, shares = distribution(votes, label_names)
     logs = np.log(np.maximum(probabilities[voted], np.finfo(float).eps))
     cross_entropy = -(shares * logs).sum(1)
     entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(1)
@@ -144,8 +160,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, votes: np.ndarray, la
         "n": int(known.sum()),
         "left_out": {
             **others,
-            "no majority or unknown": int((crowd == len(LABELS)).sum()),
-            "not a face": int((crowd == len(LABELS) + 1).sum()),
+            **{why: int((crowd == number).sum()) for number, why in enumerate(WITHOUT_CLASS, len(LABELS))},
         },
         **_accuracy(right[known]),
         "label_accuracy": float((labels == said)[known].mean()),

@@ -1,9 +1,13 @@
 """The seven emotions, their one order, and the other words that data sets use for them."""
 
+from collections.abc import Sequence
+
 from fer_hub.errors import UserError
 
 # fer2013.csv's numbers 0..6. Folders sort alphabetically and Hub copies use other words: always map by name.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+FERPLUS = (*EMOTIONS, "contempt")  # FER+'s eight: ours in our order, then its own
+LABEL_SETS = ("fer2013", "ferplus", "auto")  # what `label_sets` makes of a data set's labels
 
 ALIASES = {
     "anger": "angry",
@@ -41,6 +45,26 @@ def canonical_name(name: str) -> str:
     return key
 
 
-def label_of(name: str) -> int:
-    """The label 0..6 of an emotion's name or alias; raises UserError as `canonical_name` does."""
-    return EMOTIONS.index(canonical_name(name))
+def key(name: str) -> str:
+    """What spellings of one class share: the project's name of an emotion, any other name in lower case."""
+    try:
+        return canonical_name(name)
+    except UserError:
+        return name.strip().lower()
+
+
+def match(names: Sequence[str], others: Sequence[str]) -> dict[str, str]:
+    """Which classes two sets have in common: "Anger" and "angry" are one class, and so are "Cat" and "cat".
+
+    Returns:
+        name -> its spelling in `others`, in the order of `names`, for those that are there: the same spelling, or
+        another one where both sets have but one that means it.
+    """
+    keys, other_keys = list(map(key, names)), list(map(key, others))
+    found = {}
+    for name, meaning in zip(names, keys, strict=True):
+        if name in others:
+            found[name] = name
+        elif keys.count(meaning) == other_keys.count(meaning) == 1:
+            found[name] = others[other_keys.index(meaning)]
+    return found

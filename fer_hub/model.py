@@ -6,7 +6,6 @@ loaders which hand over RGB (timm, transformers) see the gray model exactly: eac
 times its share of luma.
 """
 
-import inspect
 import json
 import logging
 import os
@@ -17,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
@@ -317,6 +315,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         local_files_only: bool = False,
         in_chans: int | None = None,
         drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
     ) -> "FERModel":
         """Opens a model.
 
@@ -328,6 +327,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             local_files_only: do not ask the network.
             in_chans: 1 folds a three-channel network to gray, for training; default: as saved.
             drop_rate: dropout, for training.
+            drop_path_rate: stochastic depth, for training.
 
         Returns:
             The model in eval mode, float32.
@@ -350,7 +350,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
                 raise ValueError(f"temperature {temperature!r}")
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise UserError(f"{name}: config.json is not that of a FER Hub model ({error!r}).") from error
-        model = cls(architecture, label_names, mean, std, in_chans or saved_chans, args, drop_rate)
+        model = cls(architecture, label_names, mean, std, in_chans or saved_chans, args, drop_rate, drop_path_rate)
         try:
             state = load_file(folder / model_folder.WEIGHTS)
         except (SafetensorError, OSError) as error:
@@ -389,8 +389,6 @@ def _checked(config: dict) -> tuple[str, list[str], dict]:
         raise ValueError(f"label_names {label_names!r}")
     if len(set(label_names)) != len(label_names) or len(label_names) != config["num_classes"]:
         raise ValueError(f"num_classes {config['num_classes']!r}, label_names {label_names}")
-    # timm.create_model's own arguments could name other weights, even pickles.
-    taken = {"num_classes", "in_chans", "drop_rate", *inspect.signature(timm.create_model).parameters}
-    if not isinstance(args, dict) or taken & args.keys():
+    if not isinstance(args, dict) or network.RESERVED & args.keys():
         raise ValueError(f"model_args {args!r}")
     return architecture, label_names, args

@@ -10,7 +10,7 @@ from fer_hub.recipes import TrainConfig
 def create_optimizer(network: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
     """Adagrad as the paper's recipe has it, SGD with Nesterov momentum, or AdamW.
 
-    Weight decay leaves biases and normalization alone in all but Adagrad, which decays as Keras's L2 would.
+    Weight decay leaves biases and normalization (parameters of one dimension) alone; Adagrad's takes all parameters.
     """
     fused = device.type == "cpu" or None
     if config.optimizer == "adagrad":

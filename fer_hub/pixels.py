@@ -37,23 +37,27 @@ class Pixels:
     Attributes:
         images: uint8 (N, 48, 48), 0-255.
         labels: int64 (N,), index into the data set's label names.
+        targets: float32 (N, C), the distributions that soft labels are; None where the labels are all there is.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
+    targets: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: torch.Tensor) -> "Pixels":
         """The rows that an index or bool tensor selects."""
-        return Pixels(self.images[rows], self.labels[rows])
+        return Pixels(self.images[rows], self.labels[rows], None if self.targets is None else self.targets[rows])
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (first 16 hex digits) of pixels and labels: equal for equal data, whatever file it came from."""
+        """SHA-256 (first 16 hex digits) of pixels, labels and targets: equal for equal data from whatever file."""
         digest = hashlib.sha256(self.images.numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
+        if self.targets is not None:
+            digest.update(self.targets.numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def blank(self) -> torch.Tensor:
@@ -81,7 +85,7 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
     """Decodes a canonical split, or reads it from the cache (beside the `datasets` cache, so `HF_HOME` moves it).
 
     Args:
-        split: columns `image` (datasets.Image) and `label`.
+        split: columns `image` (datasets.Image), `label` and, for soft labels, `target`.
         where: what error messages call it, e.g. `"data/fer2013, split train"`.
 
     Raises:
@@ -93,7 +97,9 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
         data if data is not None else _read(path, f"{where}, row {row}")
         for row, (data, path) in enumerate(zip(encoded, paths, strict=True))
     ]
-    labels = torch.from_numpy(table.column("label").to_numpy().astype(np.int64))
+    labels, targets = torch.from_numpy(table.column("label").to_numpy().astype(np.int64)), None
+    if "target" in table.column_names:
+        targets = torch.tensor(table.column("target").to_pylist(), dtype=torch.float32)
 
     digest = hashlib.sha256(DECODER_VERSION.encode())
     for data in encoded:
@@ -102,7 +108,7 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
     cached = Path(datasets.config.HF_DATASETS_CACHE) / "fer_hub_pixels" / f"{digest.hexdigest()}.safetensors"
     if cached.exists():
         try:
-            return Pixels(load_file(cached)["images"], labels)
+            return Pixels(load_file(cached)["images"], labels, targets)
         except (OSError, SafetensorError) as error:
             logger.warning("%s cannot be read (%s): the images are decoded again.", cached, error)
 
@@ -119,7 +125,7 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
                 f"{where}, row {row}{name}: not a readable image: {reason}. Remove or replace it."
             ) from error
     _store(images, cached)
-    return Pixels(images, labels)
+    return Pixels(images, labels, targets)
 
 
 def _read(path: str | None, where: str) -> bytes:

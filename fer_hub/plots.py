@@ -7,6 +7,11 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 
+def plain(name: str) -> str:
+    """A class's name as matplotlib writes it letter by letter: between two dollar signs it would look for a formula."""
+    return name.replace("$", r"\$")
+
+
 def plot_curves(history: list[dict], title: str, path: Path) -> None:
     """Loss and accuracy by epoch, with the best epoch marked.
 
@@ -37,7 +42,7 @@ def plot_confusion_matrix(results: dict, title: str, path: Path) -> None:
         title: names the run, its data set and the split.
         path: the PNG file.
     """
-    counts, names = np.array(results["confusion_matrix"]), list(results["per_class"])
+    counts, names = np.array(results["confusion_matrix"]), list(map(plain, results["per_class"]))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     axes = figure.subplots()

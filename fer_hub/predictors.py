@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from fer_hub.errors import UserError
 from fer_hub.hub_errors import explain
-from fer_hub.labels import EMOTIONS, canonical_name
+from fer_hub.labels import EMOTIONS, key
 from fer_hub.locate import locate
 from fer_hub.model import FERModel
 
@@ -119,6 +119,25 @@ def with_flip(predictor: Predictor) -> Predictor:
         return (predictor(images) + predictor(images[:, :, ::-1])) / 2
 
     return Predictor(predictor.name, predictor.label_names, predict, predictor.model)
+
+
+def among(
+    predictor: Predictor, label_names: Sequence[str], images: np.ndarray | torch.Tensor, progress: bool = False
+) -> np.ndarray:
+    """A choice among some of a model's classes: the probabilities of these, divided by their sum.
+
+    Args:
+        predictor: the model.
+        label_names: classes of it, C of them.
+        images: as for the call of a predictor, like `progress`.
+        progress: show a bar.
+
+    Returns:
+        float64 (N, C), rows sum to 1; all the same where the model gives these classes nothing.
+    """
+    found = predictor(images, progress)[:, [predictor.label_names.index(name) for name in label_names]]
+    total = found.sum(1, keepdims=True)
+    return np.where(total > 0, found / np.where(total > 0, total, 1), 1 / len(label_names))
 
 
 def ensemble(predictors: Sequence[Predictor]) -> Predictor:
@@ -243,12 +262,7 @@ def _timm(name: str, folder: Path, labels: Sequence[str]) -> Predictor:
 
 def _ours(labels: Sequence[str], name: str) -> tuple[str, ...]:
     """Our names where we have one: other models say `anger`, `Happiness`, ..."""
-    named = []
-    for label in map(str, labels):
-        try:
-            named.append(canonical_name(label))
-        except UserError:
-            named.append(label.strip().lower())
+    named = [key(str(label)) for label in labels]
     if len(set(named)) < len(named):
         raise UserError(f"{name}: two of its classes mean the same: {', '.join(map(str, labels))}.")
     return tuple(named)

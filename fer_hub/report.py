@@ -13,8 +13,10 @@ from datasets import ClassLabel
 
 from fer_hub import dataset, duplicates, evaluation, ferplus, plots, robustness, statistics
 from fer_hub.errors import UserError
+from fer_hub.label_sets import FER2013, LabelSet
+from fer_hub.labels import match
 from fer_hub.pixels import decode
-from fer_hub.predictors import Predictor, with_flip
+from fer_hub.predictors import Predictor, among, with_flip
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ def evaluate(
     split: str = "test",
     *,
     revision: str | None = None,
+    labels: LabelSet = FER2013,
     flip: bool = False,
     robust: bool = False,
     votes: str | None = None,
@@ -40,6 +43,7 @@ def evaluate(
         source: as for `dataset.load`.
         split: train, validation or test.
         revision: of a data set on the Hub.
+        labels: what the data set's labels mean.
         flip: adds `flip`, the headline numbers of the mean over each picture and its mirror image.
         robust: adds `robustness`, as `robustness.measure`; 76 passes over the split.
         votes: FER+'s fer2013new.csv; adds `ferplus`, as `ferplus.measure`.
@@ -48,12 +52,14 @@ def evaluate(
         progress: bars on standard error.
 
     Returns:
-        The results as JSON takes them (`schema_version`, `model`, `dataset_name`, `synthetic`, `fingerprint` of the
-        split, `classes_left_out`, and under the split's name `evaluation.measure` with the additions above); the
-        probabilities, float64 (N, C), and the labels, int (N,), in the order of `per_class`.
+        The results as JSON takes them (`schema_version`, `model`, `dataset_name`, `synthetic`, `label_set`,
+        `fingerprint` of the split, `classes_left_out`, `labels_left_out`, and under the split's name
+        `evaluation.measure` with the additions above); the probabilities, float64 (N, C), and the labels, int (N,), in
+        the order of `per_class`.
         Classes that the model does not know, or of which the split has no image, are left out on both sides:
         `classes_left_out` has `images_by_class`, the images that are left out, and `of_model`, the model's classes
-        that are. The probabilities of the rest are divided by their sum.
+        that are. The probabilities of the rest are divided by their sum. `labels_left_out` has the images that the
+        label set has no class for: why -> how many.
 
     Raises:
         UserError: no such split or column, votes that are not of these images, more than 100 groups, or fewer than two
@@ -61,24 +67,26 @@ def evaluate(
     """
     if group_by in ("image", "label"):
         raise UserError(f"--group_by {group_by}: per_class has the numbers of the labels; name a further column.")
-    loaded = dataset.load(source, revision, keep=group_by)
+    if votes and not labels.is_fer2013:
+        raise UserError("--ferplus compares FER2013's own labels with the crowd: leave out --label_set, --label_map.")
+    loaded = dataset.load(source, revision, keep=group_by, labels=labels)
     if split not in loaded:
         raise UserError(f"{source} has no {split} split; it has {', '.join(loaded)}.")
+    dataset.say_left_out(loaded, [split])
     pixels = decode(loaded[split], f"{source}, split {split}")
     data_names = tuple(loaded[split].features["label"].names)
-    label_names, left_out = _common_classes(
-        predictor, data_names, np.bincount(pixels.labels, minlength=len(data_names))
-    )
+    matched, left_out = _common_classes(predictor, data_names, np.bincount(pixels.labels, minlength=len(data_names)))
+    label_names = tuple(matched)
     kept = np.isin(pixels.labels.numpy(), [data_names.index(name) for name in label_names])
     renumbered = np.array([label_names.index(name) if name in label_names else -1 for name in data_names])
     shown = pixels[torch.from_numpy(kept)]
-    images, labels = shown.images, renumbered[shown.labels.numpy()]
+    images, truth = shown.images, renumbered[shown.labels.numpy()]
     # All that can be refused is, before the model is run.
     if votes:
         if not kept.all():
             missing = ", ".join(left_out["images_by_class"])
             raise UserError(f"--ferplus needs all of FER2013's images, and {predictor.name} does not know {missing}.")
-        crowd = ferplus.read(votes, split, labels)
+        crowd = ferplus.read(votes, split, truth)
     if group_by:
         feature = loaded[split].features[group_by]
         words = dict(enumerate(feature.names)) if isinstance(feature, ClassLabel) else {}
@@ -86,56 +94,52 @@ def evaluate(
         if (count := len(set(values))) > MAX_GROUPS:
             raise UserError(f"--group_by {group_by}: {count:,} different values, {MAX_GROUPS} at most make groups.")
 
-    chosen = [predictor.label_names.index(name) for name in label_names]
-
-    def probabilities(model: Predictor, images, progress: bool = False) -> np.ndarray:
-        found = model(images, progress)[:, chosen]
-        total = found.sum(1, keepdims=True)
-        return np.where(total > 0, found / np.where(total > 0, total, 1), 1 / len(chosen))
-
-    found = probabilities(predictor, images, progress)
+    chosen = tuple(matched.values())
+    found = among(predictor, chosen, images, progress)
     leaked = None
     if split != "train":
         train = decode(loaded["train"], f"{source}, split train")
         leaked = duplicates.also_in(shown, [train]).numpy()
         if leaked.all():
             logger.warning("All images of %s, split %s, are also in train: none are left without leaks.", source, split)
-    numbers = evaluation.measure(found, labels, label_names, leaked)
+    numbers = evaluation.measure(found, truth, label_names, leaked)
     if flip:
-        both = probabilities(with_flip(predictor), images, progress)
-        again = evaluation.measure(both, labels, label_names, leaked)
+        both = among(with_flip(predictor), chosen, images, progress)
+        again = evaluation.measure(both, truth, label_names, leaked)
         numbers["flip"] = {key: again[key] for key in (*evaluation.HEADLINES, "dedup") if key in again}
     if robust:
         numbers["robustness"] = robustness.measure(
-            lambda changed: probabilities(predictor, changed), images, labels, progress=progress
+            lambda changed: among(predictor, chosen, changed), images, truth, progress=progress
         )
     if votes:
-        numbers["ferplus"] = ferplus.measure(found, labels, crowd, label_names)
+        numbers["ferplus"] = ferplus.measure(found, truth, crowd, label_names)
     if group_by:
-        numbers["groups"] = {"by": group_by, **_groups(found, labels, values, label_names)}
+        numbers["groups"] = {"by": group_by, **_groups(found, truth, values, label_names)}
     results = {
         "schema_version": evaluation.SCHEMA_VERSION,
         "model": predictor.name,
         "dataset_name": source,
         "synthetic": source == "synthetic",
+        "label_set": labels.told,
         "fingerprint": pixels.fingerprint,
         "classes_left_out": left_out,
+        "labels_left_out": loaded.left_out[split],
         split: numbers,
     }
-    return results, found, labels
+    return results, found, truth
 
 
-def _common_classes(predictor: Predictor, data_names: tuple, counts: np.ndarray) -> tuple[tuple[str, ...], dict]:
-    """The classes that model and split share, in the data's order, and the others, which are said aloud."""
+def _common_classes(predictor: Predictor, data_names: tuple, counts: np.ndarray) -> tuple[dict[str, str], dict]:
+    """The classes that model and split share: name in the data -> in the model; and the others, said aloud."""
     images = {name: int(count) for name, count in zip(data_names, counts, strict=True) if count}
-    common = tuple(name for name in images if name in predictor.label_names)
+    common = match(tuple(images), predictor.label_names)
     if len(common) < 2:
         raise UserError(
             f"{predictor.name} knows {', '.join(predictor.label_names)}, the split has images of {', '.join(images)}: "
             "fewer than two classes in common."
         )
     of_data = {name: count for name, count in images.items() if name not in common}
-    of_model = [name for name in predictor.label_names if name not in common]
+    of_model = [name for name in predictor.label_names if name not in common.values()]
     if of_data:
         told = ", ".join(f"{name} ({count:,} images)" for name, count in of_data.items())
         logger.warning("%s does not know %s: left out.", predictor.name, told)
@@ -177,9 +181,10 @@ def as_text(results: dict, split: str) -> str:
     numbers = results[split]
     lines = [f"{results['model']} on {results['dataset_name']}, {split}" + ", drawn faces" * results["synthetic"]]
     left_out = results["classes_left_out"]
-    if any(left_out.values()):
-        told = [f"{count:,} images of {name}" for name, count in left_out["images_by_class"].items()]
-        told += [f"the model's class {name}" for name in left_out["of_model"]]
+    told = [f"{count:,} images of {name}" for name, count in left_out["images_by_class"].items()]
+    told += [f"the model's class {name}" for name in left_out["of_model"]]
+    told += [f"{count:,} images: {why}" for why, count in results["labels_left_out"].items()]
+    if told:
         lines.append(f"  left out: {', '.join(told)}")
     lines += _headlines("all images", numbers)
     if "dedup" in numbers:

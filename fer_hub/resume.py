@@ -1,6 +1,7 @@
 """Whether a run goes on, from which state, and that it is still the same run."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from fer_hub import checkpoint
@@ -41,10 +42,11 @@ def require_same_run(before: dict, now: dict, output: Path) -> None:
     Raises:
         UserError: other data or hyperparameters, which would make it neither run; the message names them.
     """
+    old = asdict(TrainConfig()) | before["config"]  # a flag that is younger than the run had its default in it
     changed = [
-        f"--{key} was {before['config'].get(key)}, is {value}"
+        f"--{key} was {old[key]}, is {value}"
         for key, value in now["config"].items()
-        if key not in FREE and before["config"].get(key) != value
+        if key not in FREE and old[key] != value
     ]
     if before["global_batch_size"] != now["global_batch_size"]:
         changed.append(f"the global batch was {before['global_batch_size']}, is {now['global_batch_size']}")

@@ -14,12 +14,9 @@ from fer_hub import __version__, card, hardware, plots
 from fer_hub.evaluation import SCHEMA_VERSION
 from fer_hub.files import write_json, write_text
 from fer_hub.model import FERModel
-from fer_hub.recipes import TrainConfig
+from fer_hub.recipes import TrainConfig, told
 from fer_hub.splits import Splits
 
-AUGMENTATION = ("hflip", "rotation", "scale", "translate", "crop_size", "brightness", "contrast", "erasing", "mixup",
-                "cutmix")  # fmt: skip
-DISTILLATION = ("distillation_weight", "distillation_temperature")
 PACKAGES = ("torch", "timm", "accelerate", "datasets", "numpy")
 
 
@@ -59,6 +56,9 @@ def create(
             "images": {name: len(pixels) for name, pixels in present.items()},
             "fingerprints": {name: pixels.fingerprint for name, pixels in present.items()},
             "duplicates": splits.counts,
+            "label_set": splits.labels.told,
+            "label_map": splits.labels.mapping,
+            "labels_left_out": splits.left_out,
         },
     }
 
@@ -88,31 +88,24 @@ def banner(record: dict, splits: Splits, per_device: int, steps_per_epoch: int, 
             f"FER Hub {__version__}, recipe {config['recipe']}, seed {config['seed']} -> {config['output_dir']}",
             f"  data    {data['dataset_name']}{note}: {images}",
             f"          {counts}",
+            *_classes(config, splits),
             f"  model   {record['architecture']}, {record['num_parameters']:,} parameters{start}",
             f"  steps   {total_steps:,} ({steps_per_epoch:,} an epoch), batch {record['global_batch_size']} = "
             f"{per_device} x {where['processes']} processes x {accumulation} accumulation",
-            f"  {_optimization(config)}",
-            *([f"  augment {changes}"] if (changes := _listed(config, AUGMENTATION)) else []),
-            *(
-                [f"  teacher {', '.join(config['teacher'])}: {_listed(config, DISTILLATION)}"]
-                if config["teacher"]
-                else []
-            ),
+            "  learns  " + "\n          ".join(told(config)),
             f"  device  {where['device']} ({where['hardware']}), {where['num_threads']} threads, "
             f"precision {'fp32' if where['mixed_precision'] == 'no' else where['mixed_precision']}",
         )
     )
 
 
-def _optimization(config: dict) -> str:
-    own = {"adagrad": ("initial_accumulator_value",), "sgd": ("momentum",), "adamw": ()}[config["optimizer"]]
-    named = ("learning_rate", "lr_scheduler_type", *own, "weight_decay", "drop_rate", "drop_path_rate",
-             "label_smoothing", "ema_decay")  # fmt: skip
-    return f"{config['optimizer']:<7} {_listed(config, named)}"
-
-
-def _listed(config: dict, names: tuple[str, ...]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {config[name]}" for name in names if config[name])
+def _classes(config: dict, splits: Splits) -> list[str]:
+    """A line of what the labels are, where they are not FER2013's."""
+    if splits.labels.is_fer2013:
+        return []
+    origin = f"label map {config['label_map']}" if config["label_map"] else f"label set {config['label_set']}"
+    soft = ", shares of the votes as targets" if config["soft_labels"] else ""
+    return [f"  classes {', '.join(splits.label_names)} ({origin}{soft})"]
 
 
 def epoch_line(row: dict, config: TrainConfig, is_best: bool) -> str:
@@ -138,10 +131,12 @@ def summarize(record: dict, results: dict, progress: dict) -> dict:
     summary = {
         "dataset_name": record["data"]["dataset_name"],
         "synthetic": record["data"]["synthetic"],
+        "label_set": record["data"]["label_set"],
         "recipe": record["config"]["recipe"],
         "seed": record["config"]["seed"],
         "num_parameters": record["num_parameters"],
         "best_epoch": progress["best"]["epoch"],
+        "metric_for_best_model": record["config"]["metric_for_best_model"],
         "total_steps": progress["step"],
     }
     for prefix, split in (("eval", "validation"), ("test", "test")):
@@ -176,7 +171,7 @@ def write_results(output: Path, record: dict, results: dict, summary: dict, hist
 
 def closing_lines(summary: dict, output: Path) -> str:
     """What is printed at the end."""
-    lines = [f"Best epoch {summary['best_epoch']}, by validation loss."]
+    lines = [f"Best epoch {summary['best_epoch']}, by validation {summary['metric_for_best_model']}."]
     note = " (drawn faces, not FER2013)" if summary["synthetic"] else ""
     for prefix, name in (("eval", "validation"), ("test", "test")):
         if f"{prefix}_accuracy" in summary:
@@ -201,5 +196,6 @@ def closing_lines(summary: dict, output: Path) -> str:
 
 
 def _as_published(summary: dict) -> dict:
-    keys = ("dataset_name", "synthetic", "recipe", "seed", "best_epoch", "train_seconds", "train_images_per_second")
+    keys = ("dataset_name", "synthetic", "label_set", "recipe", "seed", "best_epoch", "train_seconds",
+            "train_images_per_second")  # fmt: skip
     return {key: summary[key] for key in keys}

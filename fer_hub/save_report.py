@@ -47,7 +47,8 @@ def save(
             "Name a new folder: --output report"
         )
     own = {key: results[key] for key in ("schema_version", split)}
-    merged = {"dataset_name": results["dataset_name"], "synthetic": results["synthetic"], **held, **own}
+    of_data = {key: results[key] for key in ("dataset_name", "synthetic", "label_set")}
+    merged = {**of_data, **held, **own}
     write_json(folder / "results.json", merged)
     drawn = report.draw(results | {"dataset_name": merged["dataset_name"]}, split, folder / "figures")
     write_text(folder / model_folder.CARD, card.render(merged, record))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fer_hub import synthetic
 from fer_hub.errors import UserError
-from fer_hub.labels import EMOTIONS, label_of
+from fer_hub.labels import EMOTIONS, canonical_name
 
 SPLITS = ("train", "validation", "test")
 # Keys are compared without case, digits and punctuation. PublicTest and PrivateTest are the names of the 2013 contest.
@@ -91,21 +91,26 @@ def _load_files(kind: str, files: dict[str, list[str]], path: Path) -> DatasetDi
     return DatasetDict(splits)
 
 
-def open_image_folders(path: Path) -> DatasetDict:
-    """`SPLIT/EMOTION/*.jpg`, or `EMOTION/*.jpg`, which is all train."""
+def open_image_folders(path: Path, emotions_only: bool) -> DatasetDict:
+    """`SPLIT/CLASS/*.jpg`, or `CLASS/*.jpg`, which is all train; labels are the folders' names.
+
+    Raises:
+        UserError: there are none; or with `emotions_only` one is not named after an emotion, also not with a number:
+            folders 1 to 7 of another data set are not FER2013's 1 to 7.
+    """
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(".")]
     if not folders:
         tables = "".join(f" To use {file.name}, give its own path: {file}" for file in sorted(path.glob("*.csv"))[:1])
         raise UserError(f"{path}: holds neither parquet files nor folders of images (train/<emotion>/*.jpg).{tables}")
     if not any(_split_key(folder.name) in SPLIT_NAMES for folder in folders):
-        return DatasetDict(train=_image_folder_split(folders))  # <emotion>/*.jpg: everything is train
+        return DatasetDict(train=_image_folder_split(folders, emotions_only))  # <class>/*.jpg: everything is train
     splits: dict[str, Dataset] = {}
     for folder in folders:
         classes = [child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith(".")]
         name = split_name(folder.name, folder)
         if name in splits:
             raise UserError(f"{path}: two folders are the {name} split; keep one of them.")
-        splits[name] = _image_folder_split(classes)
+        splits[name] = _image_folder_split(classes, emotions_only)
     # Kaggle's copy keeps both contest sets in test/, told apart by the file names.
     names = splits["test"]["name"] if "test" in splits else []
     public = [row for row, name in enumerate(names) if name.startswith("PublicTest_")]
@@ -115,20 +120,23 @@ def open_image_folders(path: Path) -> DatasetDict:
     return DatasetDict(splits)
 
 
-def _image_folder_split(classes: list[Path]) -> Dataset:
+def _image_folder_split(classes: list[Path], emotions_only: bool) -> Dataset:
     columns: dict[str, list] = {"image": [], "label": [], "name": []}
     for folder in classes:
-        try:
-            label = label_of(folder.name)
-        except UserError as error:
-            raise UserError(f"{folder}: {error}") from error
+        if emotions_only:
+            try:
+                canonical_name(folder.name)
+            except UserError as error:
+                raise UserError(f"{folder}: {error} Other classes: --label_set auto, or --label_map FILE.") from error
         for file in sorted(folder.iterdir()):
             if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
                 columns["image"].append({"bytes": file.read_bytes(), "path": str(file)})
-                columns["label"].append(label)
+                columns["label"].append(folder.name)
                 columns["name"].append(file.name)
-    # Not features() | {...}: that is a plain dict, which from_dict refuses.
-    return Dataset.from_dict(columns, features=datasets.Features({**features(), "name": datasets.Value("string")}))
+    text = datasets.Value("string")
+    return Dataset.from_dict(
+        columns, features=datasets.Features({"image": datasets.Image(), "label": text, "name": text})
+    )
 
 
 def _split_key(name: str) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from fer_hub import dataset, duplicates
+from fer_hub import dataset, duplicates, label_sets
+from fer_hub.label_sets import LabelSet
 from fer_hub.pixels import Pixels, decode, stratified_sample
 from fer_hub.recipes import TrainConfig
 
@@ -23,6 +24,8 @@ class Splits:
         test_leaked: bool (N,), the test images that are also in the source's train split.
         label_names: the classes, in the order of the labels.
         counts: of copies and blank images in the splits above, before any was removed (`duplicates.report`).
+        left_out: by split, images that the label set has no class for: why -> how many.
+        labels: the label set.
     """
 
     train: Pixels
@@ -31,6 +34,8 @@ class Splits:
     test_leaked: torch.Tensor | None
     label_names: tuple[str, ...]
     counts: dict[str, int]
+    left_out: dict[str, dict[str, int]]
+    labels: LabelSet
 
     def present(self) -> dict[str, Pixels]:
         """The splits that are there, by name."""
@@ -43,10 +48,11 @@ def load_splits(config: TrainConfig) -> Splits:
     training images that `drop_leaked_train` removes.
 
     Raises:
-        UserError: as `dataset.load` and `pixels.decode`.
+        UserError: as `label_sets.from_flags`, `dataset.load` and `pixels.decode`.
     """
     source = config.dataset_name
-    loaded = dataset.load(source, config.dataset_revision, config.seed)
+    labels = label_sets.from_flags(config.label_set, config.label_map, config.ferplus, config.soft_labels)
+    loaded = dataset.of_train(dataset.load(source, config.dataset_revision, config.seed, labels=labels), labels)
     pixels = {name: decode(split, f"{source}, split {name}") for name, split in loaded.items()}
     everything = dict(pixels)
     if config.no_test:
@@ -54,8 +60,9 @@ def load_splits(config: TrainConfig) -> Splits:
     elif "test" not in pixels:
         logger.warning("%s has no test split: there will be no test results.", source)
 
+    dataset.say_left_out(loaded, pixels)
     shown = {name: loaded[name] for name in pixels}
-    table = dataset.deviation_from_official(shown) if source != "synthetic" else None
+    table = dataset.deviation_from_official(shown) if source != "synthetic" and labels.is_fer2013 else None
     if table:
         logger.warning("%s does not have FER2013's official class counts:\n%s", source, table)
 
@@ -78,4 +85,5 @@ def load_splits(config: TrainConfig) -> Splits:
             test = stratified_sample(test, config.max_eval_samples, config.seed)
     leaked = None if test is None else duplicates.also_in(test, [pixels["train"]])
     label_names = tuple(loaded["train"].features["label"].names)
-    return Splits(train, validation, test, leaked, label_names, counts)
+    left_out = {name: loaded.left_out[name] for name in pixels}
+    return Splits(train, validation, test, leaked, label_names, counts, left_out, labels)

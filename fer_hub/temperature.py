@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from fer_hub import calibration, card, coverage, dataset, duplicates, evaluation, model_folder, report
 from fer_hub.errors import UserError
 from fer_hub.files import write_json, write_text
+from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.model import FERModel
 from fer_hub.pixels import decode
 
@@ -66,7 +67,7 @@ def fold(model: FERModel, temperature: float) -> None:
     model.temperature = temperature
 
 
-def calibrate(folder: str | Path, dataset_name: str) -> dict:
+def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013) -> dict:
     """Calibrates the model of a folder, and measures its recorded splits again.
 
     The temperature and the abstention threshold (`coverage.recommended_threshold`) come from validation alone. Weights,
@@ -76,6 +77,7 @@ def calibrate(folder: str | Path, dataset_name: str) -> dict:
     Args:
         folder: a model folder.
         dataset_name: the data set that the model was trained on, as for `dataset.load`.
+        labels: what its labels mean.
 
     Returns:
         `temperature`, `abstention_threshold`, `n`, and `before` and `after`: `ece`, `ece_equal_mass`, `loss`,
@@ -95,24 +97,31 @@ def calibrate(folder: str | Path, dataset_name: str) -> dict:
             f"{folder} is calibrated already, with temperature {float(known):.4f}: a second time would undo it."
         )
     results, record = (model_folder.read_record(folder / name) for name in ("results.json", "train_config.json"))
-    loaded = dataset.load(dataset_name)
+    loaded = dataset.of_train(dataset.load(dataset_name, labels=labels), labels)
+    names = tuple(loaded["train"].features["label"].names)
+    if names != model.label_names:
+        raise UserError(
+            f"{dataset_name} has the classes {', '.join(names)}, the model {', '.join(model.label_names)}. Name the "
+            "data set that it was trained on, with the same --label_set or --label_map."
+        )
+    dataset.say_left_out(loaded, ["validation"])
     pixels = {name: decode(split, f"{dataset_name}, split {name}") for name, split in loaded.items()}
     _require_same_data(record, pixels, dataset_name)
 
     accelerator, validation = Accelerator(), pixels["validation"]
     logits = evaluation.compute_logits(model, validation.images, accelerator)
     temperature = fit(logits, validation.labels)
-    labels, before = validation.labels.numpy(), logits.double().softmax(1).numpy()
+    truth, before = validation.labels.numpy(), logits.double().softmax(1).numpy()
     fold(model, temperature)
     after = evaluation.compute_logits(model, validation.images, accelerator).double().softmax(1).numpy()
-    model.abstention_threshold = coverage.recommended_threshold(after, labels)
+    model.abstention_threshold = coverage.recommended_threshold(after, truth)
     changed = {
         "temperature": temperature,
         "abstention_threshold": model.abstention_threshold,
         "dataset_name": dataset_name,
-        "n": len(labels),
-        "before": _scores(before, labels),
-        "after": _scores(after, labels),
+        "n": len(truth),
+        "before": _scores(before, truth),
+        "after": _scores(after, truth),
     }
 
     # All is measured before anything is written.

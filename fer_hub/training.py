@@ -17,7 +17,7 @@ import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration
+from accelerate.utils import ProjectConfiguration, broadcast
 from timm.utils import ModelEmaV3
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -26,13 +26,15 @@ from fer_hub import augment, checkpoint, hardware, run_record
 from fer_hub.errors import UserError
 from fer_hub.evaluation import compute_logits, evaluate_model, summarize
 from fer_hub.files import write_json, write_text
-from fer_hub.loss import distillation_loss, ensemble, training_loss
+from fer_hub.initial_model import create_model
+from fer_hub.loss import training_loss
 from fer_hub.model import FERModel
 from fer_hub.optimizer import create_optimizer
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.resume import require_same_run, state_to_resume
 from fer_hub.signals import Interrupted, StopSignals
 from fer_hub.splits import load_splits
+from fer_hub.teachers import ensemble, load_teachers, require_classes
 from fer_hub.tracking import require_tracker
 
 # Losses stay on the device for this many steps: reading each one would make a GPU wait. A loss that is not finite, and
@@ -41,7 +43,7 @@ CHECK_EVERY = 10
 
 
 def train(config: TrainConfig, command: str) -> dict | None:
-    """Trains, keeps the best checkpoint by validation loss, and writes what a run leaves in `output_dir`.
+    """Trains, keeps the best checkpoint by validation, and writes what a run leaves in `output_dir`.
 
     Args:
         config: the run; with `resume_from_checkpoint` in it, goes on from there.
@@ -74,23 +76,28 @@ def train(config: TrainConfig, command: str) -> dict | None:
     batch_size = per_device * processes * config.gradient_accumulation_steps
 
     # --- data ---
+    teachers = load_teachers(config, device)  # first: a teacher that is not there costs no loading of data
     with accelerator.main_process_first():  # the others read what the first has cached
         splits = load_splits(config)
+    require_classes(config, teachers, splits.label_names)
     if device.type == "cpu":
         hardware.tune_allocator()  # only now: what loading has freed went back to the system
     images, labels = splits.train.images.to(device), splits.train.labels.to(device)
-    targets = F.one_hot(labels, len(splits.label_names)).float() if augment.mixes(config) else labels
+    targets = labels
+    if splits.train.targets is not None:
+        targets = splits.train.targets.to(device)
+    elif augment.mixes(config):
+        targets = F.one_hot(labels, len(splits.label_names)).float()
     # An incomplete last batch is used too, unless it has fewer images than there are processes.
     steps_per_epoch = len(splits.train) // batch_size + (len(splits.train) % batch_size >= processes)
     total_steps = config.max_train_steps or config.num_train_epochs * steps_per_epoch
 
     # --- model ---
     torch.manual_seed(config.seed)
-    network = _create_model(config, splits.label_names, say).to(device, memory_format=torch.channels_last)
+    network = create_model(config, splits.label_names, say).to(device, memory_format=torch.channels_last)
     model = accelerator.prepare_model(network)
     average = ModelEmaV3(network, config.ema_decay, use_warmup=True) if config.ema_decay else None
     judged = average.module if average else network  # what is evaluated, selected and saved
-    teachers = _load_teachers(config, splits.label_names, device)
     optimizer = create_optimizer(network, config, device)
     autocast_dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
@@ -122,14 +129,16 @@ def train(config: TrainConfig, command: str) -> dict | None:
             checkpoint.save_state(output / "checkpoints", {**parts, **progress, "record": record})
 
     if accelerator.is_main_process:
-        # best/ and, at a moment of rotation, KEEP + 1 states of weights and as many optimizer sums, in float32
-        checkpoint.require_space(output, 4 * network.num_parameters * (2 + 2 * (checkpoint.KEEP + 1)))
+        # best/ and, at a moment of rotation, KEEP + 1 states of weights, their average and optimizer sums, in float32
+        copies = 2 + bool(average) + (config.optimizer == "adamw")
+        checkpoint.require_space(output, 4 * network.num_parameters * (2 + copies * (checkpoint.KEEP + 1)))
         network.save_config(output / "best")
         shutil.rmtree(output / "best" / "onnx", ignore_errors=True)  # an export, of weights that are about to change
         for folder in (output, output / "best"):
             write_json(folder / "train_config.json", record)
     if config.with_tracking:
-        flat = {key: value for key, value in asdict(config).items() if value is not None}
+        given = {key: value for key, value in asdict(config).items() if value is not None}
+        flat = {key: str(value) if isinstance(value, dict | tuple) else value for key, value in given.items()}
         accelerator.init_trackers("fer_hub", config=flat)
     say(run_record.banner(record, splits, per_device, steps_per_epoch, total_steps))
 
@@ -155,19 +164,12 @@ def train(config: TrainConfig, command: str) -> dict | None:
                 parts = _own_parts(batch, config.gradient_accumulation_steps, accelerator)
                 sums = torch.zeros(2, device=device)  # loss and correct predictions of this process's share
                 for rows in parts:
-                    inputs, wanted = images[rows], targets[rows]
-                    if augment.changes_single_images(config):
-                        inputs = augment.augment(inputs, config, generator)
-                    if augment.mixes(config):
-                        inputs, wanted = augment.mix(inputs, wanted, config, generator)
+                    inputs, wanted = augment.change(images[rows], targets[rows], config, generator)
                     with nullcontext() if rows is parts[-1] else accelerator.no_sync(model):
                         with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None):
                             logits = model(inputs)
                             opinion = ensemble(teachers, inputs, config.distillation_temperature) if teachers else None
-                        loss = training_loss(logits, wanted, config.label_smoothing)
-                        if teachers:
-                            theirs = distillation_loss(logits, opinion, config.distillation_temperature)
-                            loss = torch.lerp(loss, theirs, config.distillation_weight)
+                        loss = training_loss(logits, wanted, opinion, config)
                         # The mean over the whole batch; DDP divides by the processes, which is taken back here.
                         scaler.scale(loss * (processes / len(batch))).backward()
                     sums += torch.stack([loss.detach(), (logits.argmax(1) == labels[rows]).sum()])
@@ -197,6 +199,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
             progress["seconds"] += time.perf_counter() - started
 
             hardware.release_free_memory()  # blocks of training rarely fit those of an evaluation
+            broadcast(list(judged.buffers()))  # BatchNorm's statistics: each process has seen its own images
             now = summarize(
                 compute_logits(judged, splits.validation.images, accelerator),
                 splits.validation.labels,
@@ -311,35 +314,3 @@ def _threads_and_precision(config: TrainConfig, state: dict | None, accelerator:
     threads = hardware.resolve_threads(config.num_threads or before.get("num_threads"), local)
     precision = hardware.resolve_precision(config.mixed_precision or before.get("mixed_precision"), accelerator.device)
     return threads, precision
-
-
-def _create_model(config: TrainConfig, label_names: tuple[str, ...], say) -> FERModel:
-    if config.init_from is None:
-        return FERModel(
-            config.architecture,
-            label_names,
-            config.mean,
-            config.std,
-            model_args=config.model_args,
-            drop_rate=config.drop_rate,
-            drop_path_rate=config.drop_path_rate,
-            pretrained=config.pretrained,
-        )
-    model = FERModel.from_pretrained(config.init_from, in_chans=1, drop_rate=config.drop_rate)
-    model.temperature = model.abstention_threshold = None  # of the weights that the training changes
-    if model.label_names != label_names:
-        say(f"{config.init_from} knows {', '.join(model.label_names)}: its last layer is replaced by a new one.")
-        model.replace_head(label_names)
-    return model.train()
-
-
-def _load_teachers(config: TrainConfig, label_names: tuple[str, ...], device: torch.device) -> list[FERModel]:
-    teachers = [FERModel.from_pretrained(name, in_chans=1) for name in config.teacher]
-    for name, teacher in zip(config.teacher, teachers, strict=True):
-        if teacher.label_names != label_names:
-            raise UserError(
-                f"--teacher {name} knows {', '.join(teacher.label_names)}, the data has {', '.join(label_names)}: "
-                "name a teacher of the same classes."
-            )
-        teacher.to(device, memory_format=torch.channels_last).requires_grad_(False)
-    return teachers

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,15 @@ def fer2013_path():
     path = os.environ.get("FER2013_PATH")
     if not path:
         pytest.skip("FER2013_PATH is unset: it names the folder of the real FER2013 parquet files")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ferplus_path(fer2013_path):
+    """The votes of FER+, fer2013new.csv: FERPLUS_PATH, or in the folder ferplus beside FER2013's."""
+    path = Path(os.environ.get("FERPLUS_PATH", Path(fer2013_path).parent / "ferplus" / "fer2013new.csv"))
+    if not path.is_file():
+        pytest.skip(f"no votes of FER+ at {path}: FERPLUS_PATH names the file fer2013new.csv")
     return path
 
 

@@ -19,7 +19,7 @@ RECORD = {
     "num_parameters": 619015,
     "global_batch_size": 64,
     "environment": {"mixed_precision": "bf16", "num_threads": 2},
-    "data": {"dataset_name": "data/fer2013", "synthetic": False,
+    "data": {"dataset_name": "data/fer2013", "synthetic": False, "label_set": "fer2013",
              "fingerprints": {"train": "a1", "validation": "b2", "test": "c3"}},
 }  # fmt: skip
 ACCURACIES, LOSSES = (0.50, 0.56, 0.53), (1.2, 1.3, 1.1)
@@ -89,7 +89,17 @@ def test_spread_equals_scipys():
 
 def test_the_best_run_is_chosen_by_validation_loss_alone(make):
     folders = [make(seed) for seed in range(3)]
-    assert aggregate(folders)["best"] == {"folder": str(folders[2]), "seed": 2, "eval_loss": 1.1}  # not best in test
+    best = aggregate(folders)["best"]
+    assert (best["folder"], best["seed"], best["eval_loss"]) == (str(folders[2]), 2, 1.1)  # not best in test
+
+
+def test_the_best_run_is_chosen_by_the_metric_that_the_recipe_names(make):
+    def by_accuracy(record, results):
+        record["config"]["metric_for_best_model"] = "accuracy"
+
+    found = aggregate([make(seed, by_accuracy) for seed in range(3)])
+    assert (found["metric"], found["best"]["seed"]) == ("accuracy", 1)
+    assert "3 runs. Highest validation accuracy: seed 1" in as_table(found).splitlines()[-1]
 
 
 def test_model_folders_give_the_same(make):

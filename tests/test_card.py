@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import yaml
 
 from fer_hub import card
+from fer_hub.labels import FERPLUS
+from fer_hub.recipes import RECIPES
 
 DATA = Path(__file__).parent / "data"
 RESULTS = json.loads((DATA / "card_results.json").read_text())
@@ -89,6 +92,25 @@ def not_calibrated():
     return results, record
 
 
+def other_labels(label_set, names, **data):
+    """The fixed results with other classes, as many as names, and what a record then says of the labels."""
+    results, record = changed(results__label_set=label_set, data__label_set=label_set, config__label_set=label_set)
+    record["data"] |= {"label_map": None, "labels_left_out": {}} | data
+    for split in ("validation", "test"):
+        numbers = results[split]
+        of_class = next(iter(numbers["per_class"].values()))
+        numbers["per_class"] = {name: {**of_class, "recall": place / 10} for place, name in enumerate(names)}
+        numbers["confusion_matrix"] = [[10] * len(names) for _ in names]
+    return results, record
+
+
+def ferplus_labels(soft):
+    left_out = {"train": {"no majority or unknown": 143, "not a face": 150}, "validation": {"not a face": 10}}
+    results, record = other_labels("ferplus", FERPLUS, labels_left_out=left_out)
+    record["config"]["soft_labels"] = soft
+    return results, record
+
+
 VARIANTS = {
     "whole": (RESULTS, RECORD),
     "no test": without_test(),
@@ -96,6 +118,15 @@ VARIANTS = {
     "sampled": sampled(),
     "not calibrated": not_calibrated(),
     "measured further": measured_further(),
+    "own classes": other_labels("auto", ("cat", "dog")),
+    "label map": other_labels(
+        "label_map",
+        ("happy", "sad", "scorn"),
+        label_map={"1": "happy", "sad": "sad", "x": None},
+        labels_left_out={"train": {"x": 1234}, "test": {}},
+    ),
+    "ferplus": ferplus_labels(False),
+    "ferplus, soft": ferplus_labels(True),
     "cleaned": changed(config__drop_leaked_train=True),
     "pretrained": changed(architecture="resnet18", config__pretrained=True, base_model="timm/resnet18.a1_in1k"),
     "fine-tuned": changed(config__init_from="runs/other/best"),
@@ -200,6 +231,39 @@ def test_drawn_faces_are_named_so_and_never_fer2013():
     assert fine_tuned["license"] == "other"  # the starting weights' pictures are somebody's
 
 
+@pytest.mark.parametrize("variant", ["own classes", "label map"])
+def test_other_classes_are_not_taken_for_fer2013s(variant):
+    metadata, page = parse(card.render(*VARIANTS[variant]))
+    assert not re.search("FER2013|FER\\+|PrivateTest|seven|official", page) and "fer2013" not in metadata["tags"]
+    assert metadata["license_name"] == "not-stated"
+
+
+def test_card_of_own_classes():
+    _, page = parse(card.render(*VARIANTS["own classes"]))
+    assert "each of 2 expressions: cat, dog." in page and "The classes are its own." in page
+    assert "as a dict of class to probability" in page and "| class | precision |" in page and "emotion |" not in page
+
+
+def test_card_of_a_label_map():
+    _, page = parse(card.render(*VARIANTS["label map"]))
+    assert "Its labels became classes by a label map: 1 is happy." in page
+    assert "Images that were left out, by label: train: x (1,234)." in page
+
+
+@pytest.mark.parametrize("variant", ["ferplus", "ferplus, soft"])
+def test_card_of_the_crowds_labels(variant):
+    metadata, page = parse(card.render(*VARIANTS[variant]))
+    assert {"fer2013", "ferplus"} <= {*metadata["tags"]} and metadata["license_name"] == "fer2013-images-unclear"
+    assert {name for name, _ in entries(metadata)} >= {"FER2013 with the labels of FER+, test"}
+    assert "8 expressions: angry, disgust, fear, happy, sad, surprise, neutral, contempt." in page
+    assert "test (PrivateTest)" in page and "cannot be compared with those on FER2013's own labels" in page
+    assert ("shares of the votes" in page) == (variant == "ferplus, soft")
+    assert (
+        "by what the votes say: train: no majority or unknown (143), not a face (150); validation: not a face (10)."
+        in page
+    )
+
+
 def test_only_the_official_class_counts_are_called_fer2013():
     metadata, page = parse(card.render(*sampled()))
     assert all(name.startswith("data/fer2013, a sample, ") for name, _ in entries(metadata))
@@ -267,11 +331,22 @@ def test_numbers_are_those_of_the_inputs():
     results["test"]["dedup"] |= {"n": 2900, "accuracy": 0.7654}
     results["test"]["per_class"]["fear"] |= {"precision": 0.1234}
     page = card.render(results, record)
-    for printed in ("7,654,321", "0.0625", "seed 77", "1 h 2 min", "98,765 images/s", ": 4,321", "batch 333", "87.6 %",
+    for printed in ("7,654,321", "0.0625", "seed 77", "1 h 2 min", "98,765 images/s", ": 4,321", "Batch 333", "87.6 %",
                     "81.1 % to 90.0 %", "0.222", "Of the 3,000 test images, 100", "76.5 %", "0.123"):  # fmt: skip
         assert printed in page
     for old in ("619,015", "56.1 %", "55.6 %", f"{RESULTS['train_images_per_second']:,.0f}"):
         assert old not in page
+
+
+def test_the_training_of_another_recipe_is_told():
+    flags = asdict(replace(RECIPES["small"], seed=3, teacher=("runs/a", "runs/b"), distillation_weight=0.7))
+    results, record = changed(**{f"config__{name}": value for name, value in flags.items()})
+    page = card.render(results, record)
+    assert "- SGD with Nesterov momentum: learning rate 0.1, lr scheduler type cosine, num warmup steps 500" in page
+    assert "- Augmentation: hflip 0.5, rotation 15.0" in page
+    assert "- Teachers: runs/a, runs/b; distillation weight 0.7, distillation temperature 1.0" in page
+    assert "which had the highest accuracy on validation" in page and "lowest loss" not in page
+    assert "Adagrad" not in page
 
 
 def test_the_template_holds_no_measured_number():

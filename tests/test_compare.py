@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score, log_loss
 from fer_hub import UserError, calibration
 from fer_hub.compare import as_table, compare
 from fer_hub.plots import plot_comparison
+from fer_hub.statistics import wilson
 
 NAMES = ("angry", "happy", "sad", "surprise")
 RNG = np.random.default_rng(0)
@@ -110,6 +111,21 @@ def test_table_can_be_read(found):
     assert f"{100 * found['models']['strong']['accuracy']:.1f} %" in models.splitlines()[2]
     assert len(pairs.splitlines()) == 2 + 3 and "< 0.001" in pairs
     assert "n 600" in note and "3 pairs" in note
+
+
+def test_accuracy_without_leaks_stands_beside_the_whole(found):
+    leaked = np.arange(600) < 200
+    compared = compare(MODELS, LABELS, NAMES, leaked=leaked)
+    for name, probabilities in MODELS.items():
+        right = (probabilities.argmax(1) == LABELS)[200:]
+        dedup = compared["models"][name].pop("dedup")
+        assert dedup == {"n": 400, "accuracy": right.mean(), "interval": wilson(int(right.sum()), 400)}
+    assert compared == found  # and nothing else changes
+    table = as_table(compare(MODELS, LABELS, NAMES, leaked=leaked))
+    strong = f"{100 * (MODELS['strong'].argmax(1) == LABELS)[200:].mean():.1f} %"
+    assert "| not in train |" in table and strong in table.splitlines()[2] and "the 400 images" in table
+    assert compare(MODELS, LABELS, NAMES, leaked=np.ones(600, bool)) == found  # none is left
+    assert "not in train" not in as_table(found).lower()
 
 
 def test_foreign_probabilities_are_refused():

@@ -182,11 +182,23 @@ def real(fer2013_path):
     return {name: decode(split, name) for name, split in dataset.load(fer2013_path).items()}
 
 
+# Of the copy that was counted; other copies may have some pictures in other pixels.
+COUNTED = {"train": "7e02f2b510ce2ad1", "validation": "7ce21ddebe92439e", "test": "b8660174c8255211"}
+
+
 def test_copies_in_fer2013(real):
     counts = duplicates.report(real)
-    assert counts["extra_copies"] == 1855
-    assert counts["test_also_in_train"] == 288
-    assert counts["validation_also_in_train"] == 280
+    expected = {
+        "extra_copies": 1855,
+        "test_also_in_train": 288,
+        "validation_also_in_train": 280,
+        "groups_with_contradictory_labels": 59,
+    }
+    if {name: pixels.fingerprint for name, pixels in real.items()} == COUNTED:
+        assert {key: counts[key] for key in expected} == expected
+    else:
+        for key, count in expected.items():
+            assert abs(counts[key] - count) <= 10, key
 
 
 def test_blank_images_in_fer2013(real):

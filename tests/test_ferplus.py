@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,11 +177,8 @@ def test_rows_in_another_order_are_refused(small, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def real(fer2013_path):
-    path = Path(fer2013_path).parent / "ferplus" / "fer2013new.csv"
-    if not path.is_file():
-        pytest.skip(f"no votes of FER+ at {path}")
-    return path, {name: np.array(split["label"]) for name, split in dataset.load(fer2013_path).items()}
+def real(fer2013_path, ferplus_path):
+    return ferplus_path, {name: np.array(split["label"]) for name, split in dataset.load(fer2013_path).items()}
 
 
 def test_facts_of_the_real_votes(real):

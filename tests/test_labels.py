@@ -3,7 +3,7 @@
 import pytest
 
 from fer_hub.errors import UserError
-from fer_hub.labels import ALIASES, EMOTIONS, canonical_name, label_of
+from fer_hub.labels import ALIASES, EMOTIONS, canonical_name, match
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,6 @@ from fer_hub.labels import ALIASES, EMOTIONS, canonical_name, label_of
 def test_order_is_that_of_fer2013_csv(label, name):
     assert len(EMOTIONS) == 7
     assert EMOTIONS[label] == name
-    assert label_of(name) == label
 
 
 @pytest.mark.parametrize(
@@ -30,13 +29,11 @@ def test_order_is_that_of_fer2013_csv(label, name):
 )
 def test_aliases(name, emotion):
     assert canonical_name(name) == emotion
-    assert label_of(name) == EMOTIONS.index(emotion)
 
 
 @pytest.mark.parametrize("name", ["SAD", "Sadness", " sad", "sad\n", "\tSADNESS "])
 def test_case_and_surrounding_blanks_do_not_matter(name):
     assert canonical_name(name) == "sad"
-    assert label_of(name) == 4
 
 
 def test_no_alias_hides_an_emotion():
@@ -45,11 +42,25 @@ def test_no_alias_hides_an_emotion():
 
 
 @pytest.mark.parametrize("name", ["contempt", "", "sa d", "3"])
-@pytest.mark.parametrize("function", [canonical_name, label_of])
-def test_unknown_name_is_refused_with_the_known_ones(function, name):
+def test_unknown_name_is_refused_with_the_known_ones(name):
     with pytest.raises(UserError) as caught:
-        function(name)
+        canonical_name(name)
     message = str(caught.value)
     assert f"unknown emotion {name!r}" in message
     for known in (*EMOTIONS, *ALIASES):
         assert known in message
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "expected"),
+    [
+        (("angry", "happy"), ("Happiness", "Anger", "sad"), {"angry": "Anger", "happy": "Happiness"}),
+        (("Cat", "dog"), ("cat ", "Dog"), {"Cat": "cat ", "dog": "Dog"}),
+        (("anger", "angry"), ("angry", "anger"), {"anger": "anger", "angry": "angry"}),  # the same spelling comes first
+        (("anger", "angry"), ("angry", "Anger"), {"angry": "angry"}),  # which one would it be?
+        (("angry",), ("anger", "Anger"), {}),
+        (("contempt",), EMOTIONS, {}),
+    ],
+)
+def test_classes_are_matched_by_what_they_mean(names, others, expected):
+    assert match(names, others) == expected

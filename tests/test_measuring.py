@@ -31,6 +31,16 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
+def label_map(tmp_path):
+    """The data's numbers as labels of another set: no neutral, and disgust is called scorn."""
+    path = tmp_path / "map.json"
+    path.write_text(
+        json.dumps({"0": "Anger", "1": "scorn", "2": "fear", "3": "joy", "4": "sad", "5": "surprise", "6": None})
+    )
+    return path
+
+
+@pytest.fixture
 def folder(tmp_path):
     """A model whose folder also holds ONNX files, but no results on these data."""
     shutil.copytree(SHIPPED / "paper-cnn", tmp_path / "model")
@@ -57,6 +67,8 @@ def test_evaluate_prints_and_writes_the_same(capsys, data, tmp_path):
     again = run(capsys, "compare", output / "predictions_test.csv", "paper-cnn", "--dataset_name", data)[1]
     assert len({model["accuracy"] for model in again["models"].values()}) == 1
     assert again["pairs"][0]["only_a"] == again["pairs"][0]["only_b"] == 0
+    for model in again["models"].values():  # predictions from a file know of leaks, too
+        assert model["dedup"] == {key: numbers["dedup"][key] for key in ("n", "accuracy", "interval")}
 
 
 def test_evaluate_brings_the_models_own_folder_up_to_date(capsys, data, folder):
@@ -75,6 +87,57 @@ def test_evaluate_brings_the_models_own_folder_up_to_date(capsys, data, folder):
     capsys.readouterr()
     status, said = run(capsys, "evaluate", "paper-cnn", "--dataset_name", data, "--output", other)
     assert status == 2 and "another model" in said
+
+
+def test_evaluate_across_label_sets(capsys, caplog, data, label_map, tmp_path):
+    """What either side lacks is left out, listed and said; what is left is measured as a choice among the rest."""
+    with open(data, newline="") as file:
+        labels = [int(row["emotion"]) for row in csv.DictReader(file) if row["Usage"] == "PrivateTest"]
+    counts = np.bincount(labels, minlength=7).tolist()
+    output = tmp_path / "report"
+    command = ["evaluate", "paper-cnn", "--dataset_name", data, "--label_map", str(label_map), "--output", str(output)]
+    assert cli.main(command) == 0
+    said, found = capsys.readouterr().out, json.loads((output / "results.json").read_text())
+    assert found["label_set"] == "label_map" and found["schema_version"] == 2
+    assert found["classes_left_out"] == {"images_by_class": {"scorn": counts[1]}, "of_model": ["disgust", "neutral"]}
+    assert found["labels_left_out"] == {"6": counts[6]}
+    assert list(found["test"]["per_class"]) == ["angry", "fear", "happy", "sad", "surprise"]
+    assert found["test"]["n"] == 140 - counts[1] - counts[6]
+    assert not (output / "predictions_test.csv").exists()
+    assert f"test: {counts[6]} images are left out: 6 ({counts[6]})." in caplog.messages
+    assert f"left out: {counts[1]} images of scorn, the model's class disgust" in said.splitlines()[1]
+    assert f"{counts[6]} images: 6" in said.splitlines()[1]
+
+
+def test_other_spellings_of_a_model_are_the_same_classes(capsys, data, tmp_path):
+    spelled = ("Anger", "disgust", "fear", "Happiness", "sad", "surprise", "contempt", "neutral")
+    torch.manual_seed(0)
+    FERModel(label_names=spelled).save_pretrained(tmp_path / "model")
+    found = run(capsys, "evaluate", tmp_path / "model", "--dataset_name", data)[1]
+    assert found["classes_left_out"] == {"images_by_class": {}, "of_model": ["contempt"]}
+    assert tuple(found["test"]["per_class"]) == EMOTIONS
+    own = run(capsys, "evaluate", tmp_path / "model", "--dataset_name", data, "--label_set", "auto")
+    assert own[0] == 2 and "fewer than two classes in common" in own[1]  # the data's own classes are numbers
+    compared = run(capsys, "compare", tmp_path / "model", "paper-cnn", "--dataset_name", data)[1]
+    assert compared["classes_left_out"] == {str(tmp_path / "model"): ["contempt"]}
+    assert compared["models"][str(tmp_path / "model")]["accuracy"] == found["test"]["accuracy"]
+
+
+def test_flags_of_label_sets_that_do_not_fit(capsys, data, label_map):
+    for arguments, said in (
+        (["--label_set", "auto", "--ferplus", "votes.csv"], "--ferplus has the votes of --label_set ferplus"),
+        (["--label_map", str(label_map), "--ferplus", "votes.csv"], "--ferplus has the votes of --label_set ferplus"),
+        (["--label_set", "ferplus"], "needs the votes"),
+        (["--label_set", "ferplus", "--ferplus", "votes.csv"], "are not FER2013's in the order"),
+        (["--label_map", "nowhere.json"], "cannot open nowhere.json"),
+    ):
+        status, told = run(capsys, "evaluate", "paper-cnn", "--dataset_name", data, *arguments)
+        assert status == 2 and said in told and "Traceback" not in told
+
+
+def test_calibrate_needs_the_models_classes(capsys, data, folder, label_map):
+    status, said = run(capsys, "calibrate", folder, "--dataset_name", data, "--label_map", label_map)
+    assert status == 2 and "with the same --label_set or --label_map" in said
 
 
 def test_several_models_need_a_word(capsys, data):

@@ -228,6 +228,16 @@ def test_sample_keeps_the_proportions_and_the_order(uneven, count, classes):
     assert torch.equal(sample.labels, uneven.labels[rows])  # each image keeps its own label
 
 
+def test_targets_stay_with_their_images(uneven):
+    targets = torch.rand(210, 7)
+    soft = Pixels(uneven.images, uneven.labels, targets)
+    rows = torch.tensor([200, 3, 17])
+    assert torch.equal(soft[rows].targets, targets[rows]) and uneven[rows].targets is None
+    sample = stratified_sample(soft, 30, seed=0)
+    assert torch.equal(sample.targets, targets[sample.images[:, 0, 0].long()])
+    assert len({pixels.fingerprint for pixels in (uneven, soft, Pixels(soft.images, soft.labels, 1 - targets))}) == 3
+
+
 def test_sample_follows_its_seed(uneven):
     first, again, other = (stratified_sample(uneven, 30, seed) for seed in (3, 3, 4))
     assert torch.equal(first.images, again.images) and torch.equal(first.labels, again.labels)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+import train
 from fer_hub import UserError
 from fer_hub.recipes import RECIPES, learning_rate, per_device_batch_size
 
@@ -13,6 +14,27 @@ PAPER = RECIPES["paper"]
 def test_paper_recipe_is_the_paper():
     assert (PAPER.architecture, PAPER.num_train_epochs, PAPER.global_batch_size) == ("fer_paper_cnn", 20, 64)
     assert (PAPER.mean, PAPER.std, PAPER.lr_scheduler_type, PAPER.weight_decay) == (0, 1, "constant", 0)
+    unused = ("hflip", "rotation", "scale", "translate", "crop_size", "brightness", "contrast", "erasing", "mixup",
+              "cutmix", "label_smoothing", "teacher", "ema_decay", "drop_path_rate", "model_args")  # fmt: skip
+    assert not any(getattr(PAPER, name) for name in unused)
+    assert (PAPER.optimizer, PAPER.metric_for_best_model) == ("adagrad", "loss")
+
+
+def test_flags_override_the_recipe(monkeypatch):
+    resnet = replace(PAPER, architecture="resnet18", model_args={"width": 2}, optimizer="sgd", teacher=("a",))
+    monkeypatch.setitem(train.RECIPES, "paper", resnet)
+
+    def config(*flags):
+        return train.parse_arguments(list(flags))[0]
+
+    assert config() == replace(resnet, output_dir="runs/paper")
+    assert config("--momentum", ".8", "--distillation_weight", "1") == replace(
+        resnet, momentum=0.8, distillation_weight=1
+    )
+    assert config("--teacher", "b", "c", "--crop_size", "44") == replace(resnet, teacher=("b", "c"), crop_size=44)
+    assert config("--model_args", '{"depth": [3]}').model_args == {"depth": [3]}
+    assert config("--architecture", "resnet18").model_args == {"width": 2}
+    assert config("--architecture", "vgg11").model_args == {}  # those of the recipe are resnet18's
 
 
 @pytest.mark.parametrize(("processes", "accumulation", "expected"), [(1, 1, 64), (2, 1, 32), (2, 4, 8), (1, 64, 1)])

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,8 +100,10 @@ def test_results(full, planted, source):
         "model": "planted",
         "dataset_name": source,
         "synthetic": False,
+        "label_set": "fer2013",
         "fingerprint": Pixels(images, torch.from_numpy(truth)).fingerprint,
         "classes_left_out": {"images_by_class": {}, "of_model": []},
+        "labels_left_out": {},
     }
     found = results["test"]
     assert found["n"] == 280 and found["accuracy"] == (expected.argmax(1) == truth).mean()
@@ -357,18 +358,15 @@ def test_a_network_on_image_folders(drawn_faces, tmp_path):
     assert results["fingerprint"] == stored.fingerprint
 
 
-def test_facts_of_fer2013(fer2013_path):
-    votes = Path(fer2013_path).parent / "ferplus" / "fer2013new.csv"
-    if not votes.is_file():
-        pytest.skip(f"no votes of FER+ at {votes}")
+def test_facts_of_fer2013(fer2013_path, ferplus_path):
     happy = Predictor("happy", EMOTIONS, lambda images: np.tile(0.01 + 0.93 * np.eye(7)[3], (len(images), 1)))
-    results, _, labels = evaluate(happy, fer2013_path, votes=str(votes), progress=False)
+    results, _, labels = evaluate(happy, fer2013_path, votes=str(ferplus_path), progress=False)
     found = results["test"]
     assert found["n"] == 3589 and found["accuracy"] == 879 / 3589
     assert found["n"] - found["dedup"]["n"] == 288
     assert found["ferplus"]["n"] == 3137
     assert found["ferplus"]["label_accuracy"] == pytest.approx(0.6739, abs=1e-4)
-    crowd = ferplus.majority(ferplus.read(votes, "test", labels))
+    crowd = ferplus.majority(ferplus.read(ferplus_path, "test", labels))
     assert found["ferplus"]["accuracy"] == pytest.approx((crowd == 3).sum() / 3137)
     assert found["ferplus"]["errors"]["n"] == 3589 - 879
     sides = ("with_model", "with_label", "with_neither", "undecided")

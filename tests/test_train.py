@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,17 +15,23 @@ from pathlib import Path
 
 import forked
 import hub_server
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
 from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file, save_file
+from torch.nn import functional
 
 import train
-from fer_hub import FERModel, card, checkpoint
+from fer_hub import EMOTIONS, FERModel, card, checkpoint, duplicates, training
 from fer_hub.evaluation import summarize
-from fer_hub.pixels import decode
+from fer_hub.label_sets import LabelSet
+from fer_hub.pixels import Pixels, decode
+from fer_hub.recipes import TrainConfig
 from fer_hub.sources import features, png
+from fer_hub.splits import Splits
 
 ROOT = Path(__file__).parent.parent
 FORKED = "train.py, forked from a process that has imported what it imports"
@@ -197,6 +204,100 @@ def test_damaged_newest_state_falls_back_aloud(data, whole, tmp_path):
     assert_same_run(output, whole, 48)
 
 
+EVERYTHING = (
+    "--architecture", "test_resnet", "--drop_path_rate", 0.1, "--optimizer", "sgd", "--learning_rate", 0.02,
+    "--weight_decay", 5e-4, "--lr_scheduler_type", "cosine", "--ema_decay", 0.8, "--metric_for_best_model", "accuracy",
+    "--label_smoothing", 0.1, "--teacher", "paper-cnn", "--distillation_temperature", 2, "--hflip", 0.5,
+    "--rotation", 10, "--scale", 0.1, "--translate", 0.1, "--brightness", 0.1, "--contrast", 0.2, "--erasing", 0.3,
+    "--mixup", 0.2, "--cutmix", 1, "--num_threads", 1, "--no_test",
+)  # fmt: skip
+
+
+def test_everything_at_once_killed_and_resumed_equals_uninterrupted(data, tmp_path):
+    common = ("--dataset_name", data, *EVERYTHING, "--num_train_epochs", 5, "--checkpointing_steps", 3)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    out, _ = run(FORKED, *common, "--output_dir", whole)
+    assert "augment hflip 0.5, rotation 10.0" in out
+    assert "teacher paper-cnn: distillation weight 0.5, distillation temperature 2.0" in out
+    assert "sgd     learning rate 0.02" in out and "ema decay 0.8" in out
+
+    kill_after(start(FORKED, *common, "--output_dir", killed), killed, 3)
+    assert not (killed / "all_results.json").exists(), "killed too late to prove anything"
+    # Of two neighbouring states one always lies within an epoch of four steps.
+    within = next(path for path in killed.glob("checkpoints/step_????????.pt") if int(path.stem[5:]) % 4)
+    run(FORKED, *common, "--output_dir", killed, "--resume_from_checkpoint", within)
+    assert_same_run(killed, whole, 20)
+    ends = [checkpoint.load_state(folder / "checkpoints/step_00000020.pt") for folder in (killed, whole)]
+    assert_same(*(end["average"] for end in ends))
+    results = [json.loads((folder / "all_results.json").read_text()) for folder in (killed, whole)]
+    for found in results:
+        for key in ("train_seconds", "train_images_per_second", "peak_memory_bytes"):
+            del found[key]
+    assert results[0] == results[1]
+
+    with (whole / "history.csv").open() as file:
+        history = list(csv.DictReader(file))
+    best, lowest = (choose(history, key=lambda row: float(row[key]))["epoch"]
+                    for choose, key in ((max, "eval_accuracy"), (min, "eval_loss")))  # fmt: skip
+    assert best != lowest, "no proof of the metric"
+    assert results[0]["best_epoch"] == int(best) and f"Best epoch {best}, by validation accuracy" in out
+
+
+def test_the_averaged_weights_are_evaluated_and_saved(data, tmp_path):
+    run(FORKED, "--dataset_name", data, "--output_dir", tmp_path, "--ema_decay", 0.9, "--max_train_steps", 4,
+        "--checkpointing_steps", 1, "--num_threads", 1, "--no_test")  # fmt: skip
+    before, after = (checkpoint.load_state(tmp_path / f"checkpoints/step_0000000{step}.pt") for step in (3, 4))
+    best = load_file(tmp_path / "best/model.safetensors")
+    share = (1 + 3) ** (-2 / 3)  # of the newest weights in the fourth step, while the decay rises to 0.9
+    for key, saved in best.items():
+        raw, average = after["model"][f"network.{key}"], after["average"][f"module.network.{key}"]
+        assert torch.equal(saved, average) and not torch.equal(saved, raw), key
+        torch.testing.assert_close(saved, before["average"][f"module.network.{key}"] * (1 - share) + raw * share)
+
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    with (tmp_path / "history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["eval_loss"]) == pytest.approx(results["eval_loss"], abs=1e-6)
+    model = FERModel().eval()
+    model.load_state_dict(after["model"])
+    split = decode(Dataset.from_parquet(str(data / "validation-00000-of-00001.parquet")), "validation")
+    with torch.inference_mode():
+        loss = summarize(model(split.images), split.labels, model.label_names)["loss"]
+    assert abs(loss - results["eval_loss"]) > 1e-4
+
+
+def test_a_student_of_teachers_alone_does_not_look_at_labels(data, tmp_path):
+    others = shutil.copytree(data, tmp_path / "data")
+    table = pq.read_table(others / "train-00000-of-00001.parquet")
+    column = table.schema.get_field_index("label")
+    rolled = pa.array(table["label"].to_pylist()[1:] + table["label"].to_pylist()[:1])
+    table = table.set_column(column, table.schema.field(column), rolled)
+    pq.write_table(table, others / "train-00000-of-00001.parquet")
+    for source, output in ((data, tmp_path / "one"), (others, tmp_path / "two")):
+        run(FORKED, "--dataset_name", source, "--output_dir", output, "--teacher", "paper-cnn",
+            "--distillation_weight", 1, "--max_train_steps", 2, "--num_threads", 1, "--no_test")  # fmt: skip
+    records = [json.loads((tmp_path / name / "train_config.json").read_text()) for name in ("one", "two")]
+    assert records[0]["data"]["fingerprints"]["train"] != records[1]["data"]["fingerprints"]["train"]
+    assert_same(weights(tmp_path / "one", 2), weights(tmp_path / "two", 2))
+
+
+def test_a_teacher_of_other_classes_is_refused(data, tmp_path):
+    FERModel(label_names=("good", "bad")).save_pretrained(tmp_path / "other")
+    err = refuse("--dataset_name", data, "--output_dir", tmp_path / "run", "--teacher", tmp_path / "other")
+    assert "knows good, bad, the data has angry" in err
+
+
+def test_two_processes_judge_the_same_batch_norm(data, tmp_path):
+    """With crops and AdamW too, which no other run has."""
+    run(TWO, "--dataset_name", data, "--output_dir", tmp_path, "--architecture", "test_resnet", "--ema_decay", 0.8,
+        "--optimizer", "adamw", "--learning_rate", 0.001, "--crop_size", 40, "--max_train_steps", 2,
+        "--no_test")  # fmt: skip
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    with (tmp_path / "history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["eval_loss"]) == pytest.approx(results["eval_loss"], abs=1e-6)
+
+
 def test_two_processes_equal_one(data, tmp_path):
     # Without dropout: its random numbers differ by process. float32, as bf16 sums depend on the batch's shape.
     common = ("--dataset_name", data, "--drop_rate", 0, "--mixed_precision", "no", "--max_train_steps", 5)
@@ -334,7 +435,8 @@ def test_samples_are_stratified(data, tmp_path):
         (["--push_to_hub", "--dataset_name", "DATA"], "not logged in: hf auth login"),
         (["--architecture", "resnet_18", "--dataset_name", "DATA"], "Did you mean"),
         (["--init_from", "nowhere", "--dataset_name", "DATA"], "no model at nowhere"),
-        (["--init_from", "x", "--architecture", "resnet18"], "leave out --architecture"),
+        (["--init_from", "x", "--architecture", "resnet18"], "leave out --architecture, --model_args and --pretrained"),
+        (["--init_from", "x", "--model_args", "{}"], "leave out --architecture, --model_args and --pretrained"),
         (["--architecture", "resnet18", "--pretrained", "--dataset_name", "DATA"], "cannot be fetched"),
         (["--gradient_accumulation_steps", "3", "--dataset_name", "DATA"], "--per_device_train_batch_size 21"),
         (["--output_dir", "/dev/null/run", "--dataset_name", "DATA"], "cannot write to --output_dir"),
@@ -342,10 +444,36 @@ def test_samples_are_stratified(data, tmp_path):
         (["--with_tracking", "--report_to", "nothing"], "unknown tracker"),
         (["--resume_from_checkpoint", "nowhere.pt"], "no checkpoint at nowhere.pt"),
         (["--max_train_samples", "3", "--dataset_name", "DATA"], "sample of 3 images"),
-        (["--drop_rate", "1"], "--drop_rate 1.0 is not in"),
+        (["--label_set", "ferplus", "--dataset_name", "DATA"], "--ferplus fer2013new.csv"),
+        (["--ferplus", "votes.csv", "--dataset_name", "DATA"], "--label_set ferplus: add that"),
+        (["--soft_labels", "--dataset_name", "DATA"], "add --label_set ferplus"),
+        (["--label_map", "nowhere.json", "--dataset_name", "DATA"], "cannot open nowhere.json"),
+        (["--label_map", "x", "--label_set", "auto", "--dataset_name", "DATA"], "leave out --label_set auto"),
+        (["--drop_rate", "1"], "argument --drop_rate: '1' is not a number from 0 to below 1"),
         (["--learning_rate", "-1"], "is not a number from 0"),
         (["--num_train_epochs", "0"], "is not a whole number above 0"),
         (["--recipe", "none"], "invalid choice"),
+        (["--hflip", "1.1"], "argument --hflip: '1.1' is not a number from 0 to 1"),
+        (["--erasing", "2"], "argument --erasing: '2' is not a number from 0 to 1"),
+        (["--distillation_weight", "1.5"], "argument --distillation_weight: '1.5' is not a number from 0 to 1"),
+        (["--scale", "1"], "argument --scale: '1' is not a number from 0 to below 1"),
+        (["--label_smoothing", "1"], "argument --label_smoothing: '1' is not a number from 0 to below 1"),
+        (["--ema_decay", "1"], "argument --ema_decay: '1' is not a number from 0 to below 1"),
+        (["--drop_path_rate", "1"], "argument --drop_path_rate: '1' is not a number from 0 to below 1"),
+        (["--momentum", "1"], "argument --momentum: '1' is not a number from 0 to below 1"),
+        (["--momentum", "0"], "argument --momentum: 0 is not a momentum"),
+        (["--momentum", "0.9"], "--momentum is for --optimizer sgd"),
+        (["--initial_accumulator_value", "1", "--optimizer", "sgd"], "is for --optimizer adagrad"),
+        (["--rotation", "nan"], "argument --rotation: 'nan' is not a number from 0"),
+        (["--crop_size", "49"], "argument --crop_size: '49' is not a whole number from 1 to 48"),
+        (["--crop_size", "44", "--dataset_name", "DATA"], "Take whole ones, --crop_size 48, or an architecture"),
+        (["--distillation_weight", "1"], "--distillation_weight is for --teacher: add that, or leave"),
+        (["--distillation_temperature", "2"], "--distillation_temperature is for --teacher"),
+        (["--teacher", "paper-cnn", "nowhere", "--dataset_name", "nobody"], "no model at nowhere"),
+        (["--drop_path_rate", ".1", "--dataset_name", "DATA"], "unexpected keyword argument 'drop_path_rate'"),
+        (["--model_args", '{"widths": [8]}', "--dataset_name", "DATA"], "unexpected keyword argument 'widths'"),
+        (["--model_args", '{"checkpoint_path": "x"}', "--dataset_name", "DATA"], "are not for the architecture"),
+        (["--model_args", "[8]"], "'[8]' is not a JSON object"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -377,6 +505,87 @@ def test_real_faces_from_synthetic_weights(whole, fer2013_path, tmp_path):
     with (output / "history.csv").open() as file:
         losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < losses[0] - 0.02  # 0.03 to 0.04 were measured
+
+
+# --- other labels ---
+
+
+def of_run(output):
+    """What a run leaves of its labels: the model's classes, the data's record, the results, the card."""
+    record, published = (
+        json.loads((output / "best" / name).read_text()) for name in ("train_config.json", "results.json")
+    )
+    return FERModel.from_pretrained(output / "best"), record["data"], published, (output / "best/README.md").read_text()
+
+
+def test_own_classes_of_image_folders(drawn_faces, tmp_path):
+    images, labels = drawn_faces
+    names = ("Zorn", "fear", "10", "9")
+    for row in range(280):
+        split = "train" if row < 200 else "validation" if row < 240 else "test"
+        if labels[row] < 4:
+            file = tmp_path / "mine" / split / names[labels[row]] / f"{row}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(png(images[row]))
+    out, err = run(FORKED, "--dataset_name", tmp_path / "mine", "--label_set", "auto", "--output_dir", tmp_path / "run",
+                   "--max_train_steps", 2)  # fmt: skip
+    model, data, published, card = of_run(tmp_path / "run")
+    assert model.label_names == ("fear", "10", "9", "Zorn") and "classes fear, 10, 9, Zorn (label set auto)" in out
+    assert list(published["test"]["per_class"]) == ["fear", "10", "9", "Zorn"]
+    assert published["label_set"] == data["label_set"] == "auto" and data["label_map"] is None
+    assert "4 expressions: fear, 10, 9, Zorn." in card and "The classes are its own." in card
+    assert "official" not in err and "FER2013" not in card
+
+
+def test_label_map_of_another_data_set(data, drawn_faces, tmp_path):
+    """Labels of a table by their names in it: one is left out, one is new, one has no training image."""
+    mapping = {"angry": "rage", "disgust": None, "fear": "scared", "happy": "happiness", "sad": "sad",
+               "surprise": "surprise", "neutral": "neutral", "bored": "boredom"}  # fmt: skip
+    lost = int((drawn_faces[1][:200] == 1).sum())
+    (tmp_path / "map.json").write_text(json.dumps(mapping))
+    out, err = run(FORKED, "--dataset_name", data, "--label_map", tmp_path / "map.json", "--output_dir",
+                   tmp_path / "run", "--max_train_steps", 2)  # fmt: skip
+    model, of_data, published, card = of_run(tmp_path / "run")
+    names = ("fear", "happy", "sad", "surprise", "neutral", "rage")
+    assert model.label_names == names and tuple(published["test"]["per_class"]) == names
+    assert "No training image is boredom" in err and f"train: {lost} images are left out: disgust ({lost})." in err
+    assert of_data["label_map"] == mapping | {"fear": "fear", "happy": "happy"}
+    assert of_data["labels_left_out"]["train"] == {"disgust": lost} and of_data["images"]["train"] == 200 - lost
+    assert "angry is rage" in card and f"disgust ({lost})" in card and "official" not in err + card
+
+
+def test_soft_targets_are_what_is_learned(faces, monkeypatch, tmp_path):
+    """In one step over all images, without dropout, the loss is that of the targets, which here are not the labels."""
+    targets = torch.rand(56, 7, generator=torch.Generator().manual_seed(0)).softmax(1)
+    soft = Pixels(faces["train"].images, faces["train"].labels, targets)
+    kept = {name: faces[name] for name in ("train", "validation")}
+    labels = LabelSet("ferplus", votes="fer2013new.csv", soft=True)
+    splits = Splits(soft, kept["validation"], None, None, EMOTIONS, duplicates.report(kept), {}, labels)
+    monkeypatch.setattr(training, "load_splits", lambda config: splits)
+    config = TrainConfig(output_dir=str(tmp_path), drop_rate=0.0, learning_rate=1e-9, max_train_steps=1,
+                         mixed_precision="no", num_threads=1)  # fmt: skip
+    training.train(config, "train.py")
+    model = FERModel.from_pretrained(tmp_path / "best")
+    with torch.inference_mode(), (tmp_path / "history.csv").open() as file:
+        expected = functional.cross_entropy(model(soft.images), targets).item()
+        (row,) = csv.DictReader(file)
+    assert float(row["train_loss"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_ferplus_with_soft_labels(fer2013_path, ferplus_path, tmp_path):
+    out, err = run(FORKED, "--dataset_name", fer2013_path, "--label_set", "ferplus", "--ferplus", ferplus_path,
+                   "--soft_labels", "--mixup", 0.2, "--max_train_samples", 1000, "--max_eval_samples", 400,
+                   "--max_train_steps", 3, "--output_dir", tmp_path / "run")  # fmt: skip
+    model, data, published, card = of_run(tmp_path / "run")
+    assert model.label_names[-2:] == ("neutral", "contempt") and published["label_set"] == "ferplus"
+    assert data["labels_left_out"] == {
+        "train": {"no majority or unknown": 143, "not a face": 150},
+        "validation": {"no majority or unknown": 380, "not a face": 10},
+        "test": {"no majority or unknown": 420, "not a face": 16},
+    }
+    assert "test: 436 images are left out: no majority or unknown (420), not a face (16)." in err
+    assert "FER2013 with the labels of FER+" in card and "shares of the votes" in card
+    assert "license_name: fer2013-images-unclear" in card and "official" not in err
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,53 @@
+"""Models that a student learns from: loaded before the data, and asked together."""
+
+from collections.abc import Sequence
+
+import torch
+
+from fer_hub.errors import UserError
+from fer_hub.model import FERModel
+from fer_hub.network import require_crops
+from fer_hub.recipes import TrainConfig
+
+
+def load_teachers(config: TrainConfig, device: torch.device) -> list[FERModel]:
+    """Opens them, in eval mode.
+
+    Raises:
+        UserError: as `FERModel.from_pretrained`, or a teacher does not take pieces of `crop_size`.
+    """
+    teachers = [FERModel.from_pretrained(name, in_chans=1) for name in config.teacher]
+    for name, teacher in zip(config.teacher, teachers, strict=True):
+        if config.crop_size:
+            require_crops(teacher.network, teacher.in_chans, config.crop_size, f"--teacher {name}")
+        teacher.to(device, memory_format=torch.channels_last)
+    return teachers
+
+
+def require_classes(config: TrainConfig, teachers: Sequence[FERModel], label_names: tuple[str, ...]) -> None:
+    """Compares the classes and their order.
+
+    Raises:
+        UserError: a teacher has others; the message names it.
+    """
+    for name, teacher in zip(config.teacher, teachers, strict=True):
+        if teacher.label_names != label_names:
+            raise UserError(
+                f"--teacher {name} knows {', '.join(teacher.label_names)}, the data has {', '.join(label_names)}: "
+                "name a teacher of the same classes."
+            )
+
+
+@torch.no_grad()  # not inference mode, whose tensors a student's backward pass may not keep
+def ensemble(teachers: Sequence[FERModel], images: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The mean of the teachers' probabilities.
+
+    Args:
+        teachers: at least one.
+        images: uint8 (B, S, S), 0-255.
+        temperature: divides the logits.
+
+    Returns:
+        float32 (B, C).
+    """
+    return torch.stack([(teacher(images).float() / temperature).softmax(1) for teacher in teachers]).mean(0)

@@ -1,0 +1,117 @@
+"""The training loss against numbers that are computed in another way, and the teachers in it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from scipy.stats import entropy
+from torch.nn import functional as F
+
+from fer_hub import FERModel, UserError
+from fer_hub.loss import distillation_loss, training_loss
+from fer_hub.recipes import RECIPES
+from fer_hub.teachers import ensemble, load_teachers, require_classes
+
+PAPER = RECIPES["paper"]
+LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (6, 7)).astype(np.float32))
+LABELS = torch.tensor([0, 1, 2, 3, 6, 6])
+OPINION = torch.from_numpy(np.random.default_rng(1).dirichlet(np.ones(7), 6).astype(np.float32))
+
+
+def test_the_paper_recipe_sums_cross_entropies():
+    wanted = F.cross_entropy(LOGITS, LABELS, reduction="sum")
+    assert torch.equal(training_loss(LOGITS, LABELS, None, PAPER), wanted)
+    by_hand = -np.log(softmax(LOGITS.double().numpy(), 1))[range(6), LABELS].sum()
+    assert wanted.item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_labels_and_distributions_are_smoothed_alike():
+    logs = np.log(softmax(LOGITS.double().numpy(), 1))
+    hard = np.eye(7)[LABELS]
+    for share in (0.0, 0.1, 0.5):
+        config = replace(PAPER, label_smoothing=share)
+        wanted = -((hard * (1 - share) + share / 7) * logs).sum()
+        one_hot = torch.from_numpy(hard).float()
+        assert training_loss(LOGITS, LABELS, None, config).item() == pytest.approx(wanted, rel=1e-6)
+        assert training_loss(LOGITS, one_hot, None, config).item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_half_precision_logits_are_summed_in_float32():
+    assert training_loss(LOGITS.bfloat16(), LABELS, OPINION, PAPER).dtype == torch.float32
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_distillation_is_the_divergence_from_the_teachers(temperature):
+    student = softmax(LOGITS.double().numpy() / temperature, 1)
+    wanted = temperature**2 * entropy(OPINION.double().numpy(), student, axis=1).sum()
+    assert distillation_loss(LOGITS, OPINION, temperature).item() == pytest.approx(wanted, rel=1e-5)
+    same = (LOGITS / temperature).softmax(1)
+    assert distillation_loss(LOGITS, same, temperature).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_labels_and_teachers_share_the_loss():
+    config = replace(PAPER, distillation_temperature=2.0, label_smoothing=0.1)
+    labels, teachers = training_loss(LOGITS, LABELS, None, config), distillation_loss(LOGITS, OPINION, 2.0)
+    for weight in (0.0, 0.3, 1.0):
+        loss = training_loss(LOGITS, LABELS, OPINION, replace(config, distillation_weight=weight))
+        torch.testing.assert_close(loss, (1 - weight) * labels + weight * teachers)
+
+
+def test_a_student_of_teachers_alone_does_not_feel_its_labels():
+    config = replace(PAPER, distillation_weight=1.0)
+    gradients = []
+    for labels in (LABELS, LABELS.flip(0)):
+        logits = LOGITS.clone().requires_grad_()
+        training_loss(logits, labels, OPINION, config).backward()
+        gradients.append(logits.grad)
+    assert torch.equal(*gradients) and gradients[0].any()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A teacher beside the shipped one: another architecture, in colour when saved."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("teachers")
+    FERModel("test_resnet").save_pretrained(folder / "resnet")
+    FERModel(label_names=("good", "bad")).save_pretrained(folder / "other")
+    return folder
+
+
+def test_an_ensemble_averages_probabilities_at_the_temperature(folders, faces):
+    config = replace(PAPER, teacher=("paper-cnn", str(folders / "resnet")))
+    teachers = load_teachers(config, torch.device("cpu"))
+    images = faces["train"].images
+    opinion = ensemble(teachers, images, 3.0)
+    with torch.no_grad():
+        each = [softmax(FERModel.from_pretrained(name)(images).double().numpy() / 3, 1) for name in config.teacher]
+    np.testing.assert_allclose(opinion.numpy(), np.mean(each, 0), atol=1e-5)
+    assert opinion.dtype == torch.float32 and abs(each[0] - each[1]).max() > 0.05
+
+
+def test_a_step_of_the_student_leaves_the_teachers_as_they_were(folders, faces):
+    config = replace(PAPER, teacher=("paper-cnn", str(folders / "resnet")))
+    teachers = load_teachers(config, torch.device("cpu"))
+    before = [{key: value.clone() for key, value in teacher.state_dict().items()} for teacher in teachers]
+    student, images = FERModel().train(), faces["train"].images
+    start = [parameter.detach().clone() for parameter in student.parameters()]
+    optimizer = torch.optim.SGD([p for model in (student, *teachers) for p in model.parameters()], lr=0.1)
+    training_loss(student(images), faces["train"].labels, ensemble(teachers, images, 1.0), config).backward()
+    optimizer.step()
+    for teacher, state in zip(teachers, before, strict=True):
+        assert not teacher.training
+        for key, value in teacher.state_dict().items():
+            assert torch.equal(value, state[key]), key
+    assert all(not torch.equal(now, then) for now, then in zip(student.parameters(), start, strict=True))
+
+
+def test_teachers_of_no_use_are_refused(folders):
+    config = replace(PAPER, teacher=("paper-cnn", str(folders / "other")))
+    teachers = load_teachers(config, torch.device("cpu"))
+    with pytest.raises(UserError, match="--teacher .*other knows good, bad, the data has angry, .*same classes"):
+        require_classes(config, teachers, teachers[0].label_names)
+    with pytest.raises(UserError, match="--crop_size 44: --teacher paper-cnn does not take 44x44 images"):
+        load_teachers(replace(config, crop_size=44), torch.device("cpu"))
+    with pytest.raises(UserError, match="no model at nowhere"):
+        load_teachers(replace(config, teacher=("nowhere",)), torch.device("cpu"))
