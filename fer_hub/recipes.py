@@ -111,7 +111,7 @@ _SMALL = replace(
     ema_decay=0.999,
     metric_for_best_model="accuracy",
     global_batch_size=128,
-    num_train_epochs=60,
+    num_train_epochs=50,
 )
 
 RECIPES = {
