@@ -47,12 +47,12 @@ def aggregate(folders: Sequence[str | Path]) -> dict:
             train_config.json), one for each seed.
 
     Returns:
-        `recipe`, `architecture`, `dataset_name` and `synthetic`, as in the first run's record; `runs`: `folder`, `seed`
-        and `eval_loss` and `eval_accuracy` of each, by seed; `metric`, by which the recipe chooses checkpoints, and
-        `best`, the run that it chooses on validation; `numbers`: key of `NUMBERS` -> `values` (in the order of `runs`),
-        `mean`, `std` (sample standard deviation, ddof 1) and `interval` (95 %, Student's t, of the mean; of few seeds
-        it is wide and may leave 0..1), both None of a single run; `left_out`: keys that some runs lack -> the folders
-        that lack them.
+        `recipe`, `architecture`, `num_parameters`, `dataset_name` and `synthetic`, as in the first run's record;
+        `runs`: `folder`, `seed`, `eval_loss` and `eval_accuracy` of each, by seed; `metric`, by which the recipe
+        chooses checkpoints, and `best`, the run that it chooses on validation; `numbers`: key of `NUMBERS` -> `values`
+        (in the order of `runs`), `mean`, `std` (sample standard deviation, ddof 1) and `interval` (95 %, Student's t,
+        of the mean; of few seeds it is wide and may leave 0..1), both None of a single run; `left_out`: keys that some
+        runs lack -> the folders that lack them.
 
     Raises:
         UserError: a folder holds no finished run, a seed stands there twice, or the runs differ in more than the seed.
@@ -76,6 +76,7 @@ def aggregate(folders: Sequence[str | Path]) -> dict:
     return {
         "recipe": record["config"]["recipe"],
         "architecture": record["architecture"],
+        "num_parameters": record["num_parameters"],
         "dataset_name": record["data"]["dataset_name"],
         "synthetic": record["data"]["synthetic"],
         "runs": summary,
@@ -92,6 +93,29 @@ def aggregate(folders: Sequence[str | Path]) -> dict:
             if 0 < len(found) < len(runs)
         },
     }
+
+
+def by_recipe(folders: Sequence[str | Path]) -> list[dict]:
+    """What `aggregate` gives for the runs of each recipe, in the order in which the recipes are named first.
+
+    Raises:
+        UserError: as `aggregate`.
+    """
+    recipes: dict[str, list] = {}
+    for folder in folders:
+        recipes.setdefault(_read(Path(folder))["record"]["config"]["recipe"], []).append(folder)
+    return [aggregate(runs) for runs in recipes.values()]
+
+
+def as_summary(recipes: Sequence[dict]) -> str:
+    """A Markdown table of what `by_recipe` found: a row for each recipe, its main numbers as mean ± std."""
+    shown = ("test_accuracy", "test_macro_f1", "test_dedup_accuracy", "eval_accuracy")
+    rows = []
+    for found in recipes:
+        cells = [_row(key, found["numbers"][key])[1] if key in found["numbers"] else "" for key in shown]
+        seeds = ", ".join(str(run["seed"]) for run in found["runs"])
+        rows.append((found["recipe"], found["architecture"], f"{found['num_parameters']:,}", seeds, *cells))
+    return tables.markdown(("recipe", "architecture", "parameters", "seeds", *(NUMBERS[key] for key in shown)), rows)
 
 
 def spread(values: Sequence[float]) -> dict:

@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _labels(compare)
     _votes(compare)
     compare.add_argument("--output", metavar="DIR", help="for comparison.json, comparison.md and comparison.png")
+    _into_page(compare, "comparison")
 
     duplicates = _command(subparsers, "duplicates", commands.duplicates,
                           "list the groups of identical images, those with contradictory labels first",
@@ -111,10 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     _votes(duplicates)
 
     aggregate = _command(subparsers, "aggregate", commands.aggregate, "mean and spread over the seeds of one recipe",
-                         "fer-hub aggregate runs/paper-*/ --write README.md --name paper")  # fmt: skip
+                         "fer-hub aggregate runs/paper-*/\n"
+                         "  fer-hub aggregate runs/paper-*/ runs/small-*/ --summary --write README.md")  # fmt: skip
     aggregate.add_argument("folders", nargs="+", metavar="RUN", help="finished runs, or their best/")
-    aggregate.add_argument("--write", metavar="FILE", help="a Markdown file that gets the table between its markers")
-    aggregate.add_argument("--name", help="of the markers, <!-- results:NAME --> (default: the recipe)")
+    aggregate.add_argument("--summary", action="store_true", help="a row for each recipe, of runs of several recipes")
+    _into_page(aggregate, "the recipe, or summary")
 
     export = _command(subparsers, "export", commands.export, "write a model as ONNX, into its folder's onnx/",
                       "fer-hub export runs/paper/best --format onnx\n"
@@ -168,6 +170,11 @@ def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset_name", required=True, help="anything that train.py --dataset_name takes")
     parser.add_argument("--dataset_revision", help="branch, tag or commit of a data set on the Hub")
     parser.add_argument("--split", choices=["train", "validation", "test"], default="test")
+
+
+def _into_page(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--write", metavar="FILE", help="a Markdown file that gets the tables between its markers")
+    parser.add_argument("--name", help=f"of the markers, <!-- results:NAME --> (default: {default})")
 
 
 def _labels(parser: argparse.ArgumentParser) -> None:

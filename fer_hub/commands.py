@@ -160,7 +160,7 @@ def calibrate(given) -> tuple[dict, str]:
 
 
 def compare(given) -> tuple[dict, str]:
-    from fer_hub import compare, dataset, duplicates, plots, predictions, predictors
+    from fer_hub import compare, dataset, duplicates, plots, predictions, predictors, tables
     from fer_hub.files import write_json, write_text
     from fer_hub.labels import match
     from fer_hub.pixels import decode
@@ -206,6 +206,8 @@ def compare(given) -> tuple[dict, str]:
         write_json(folder / "comparison.json", compared)
         write_text(folder / "comparison.md", text + "\n")
         plots.plot_comparison(compared, f"{given.dataset_name}, {given.split}", folder / "comparison.png")
+    if given.write:
+        tables.write_table(given.write, given.name or "comparison", text)
     return compared, text
 
 
@@ -234,8 +236,12 @@ def duplicates(given) -> tuple[dict, str]:
 def aggregate(given) -> tuple[dict, str]:
     from fer_hub import aggregate, tables
 
-    found = aggregate.aggregate(given.folders)
-    text = aggregate.as_table(found)
+    if given.summary:
+        recipes = aggregate.by_recipe(given.folders)
+        found, text, name = {"recipes": recipes}, aggregate.as_summary(recipes), "summary"
+    else:
+        found = aggregate.aggregate(given.folders)
+        text, name = aggregate.as_table(found), found["recipe"]
     if given.write:
-        tables.write_table(given.write, given.name or found["recipe"], text)
+        tables.write_table(given.write, given.name or name, text)
     return found, text

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from fer_hub import UserError, run_record
-from fer_hub.aggregate import aggregate, as_table, spread
+from fer_hub.aggregate import NUMBERS, aggregate, as_summary, as_table, by_recipe, spread
 from fer_hub.recipes import TrainConfig
 
 RECORD = {
@@ -220,3 +220,23 @@ def test_results_are_plain_json(make):
     found = aggregate([make(0), make(1)])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert not any(isinstance(number["mean"], np.floating) for number in found["numbers"].values())
+
+
+def test_several_recipes_get_a_row_each(make):
+    def small(record, results):
+        record["config"]["recipe"] = "small"
+        record["num_parameters"] = 1_174_439
+
+    recipes = by_recipe([make(0), make(3, small), make(1)])
+    assert [(found["recipe"], [run["seed"] for run in found["runs"]]) for found in recipes] == [
+        ("paper", [0, 1]),
+        ("small", [3]),
+    ]
+    header, _, paper, one = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in as_summary(recipes).splitlines()
+    )
+    assert header[4:] == [
+        NUMBERS[key] for key in ("test_accuracy", "test_macro_f1", "test_dedup_accuracy", "eval_accuracy")
+    ]
+    assert paper[:5] == ["paper", "fer_paper_cnn", "619,015", "0, 1", "53.0 ± 4.2 %"]  # of .50 and .56, ddof 1
+    assert one[2:5] == ["1,174,439", "3", "50.0 %"]

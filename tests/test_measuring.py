@@ -222,8 +222,12 @@ def test_comparisons_need_two_models_of_the_same_classes(capsys, data, tmp_path)
     assert status == 2 and "contempt" in said
     output = tmp_path / "comparison"
     FERModel().save_pretrained(tmp_path / "random")
-    status, _ = run(capsys, "compare", "paper-cnn", tmp_path / "random", "--dataset_name", data, "--output", output)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- results:comparison -->\n<!-- /results:comparison -->\n")
+    flags = ("--dataset_name", data, "--output", output, "--write", page)
+    status, _ = run(capsys, "compare", "paper-cnn", tmp_path / "random", *flags)
     assert status == 0 and {file.suffix for file in output.iterdir()} == {".json", ".md", ".png"}
+    assert (output / "comparison.md").read_text().strip() in page.read_text()
 
 
 def test_aggregate_writes_its_table_between_markers(capsys, tmp_path):
