@@ -22,10 +22,12 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from fer_hub import EmotionRecognizer, demo, tabs
+from fer_hub.locate import shipped_names
 
 ROOT = Path(__file__).parent.parent
 ASTRONAUT, GROUP = ROOT / "fer_hub/examples/astronaut.webp", ROOT / "fer_hub/examples/group.png"
 CROPS = sorted((ROOT / "fer_hub/examples").glob("crop-*.png"))
+MODELS = list(dict.fromkeys(("paper-cnn", app_server.SECOND, *shipped_names())))  # those of the command line first
 FIELDS = {"emotion", "probabilities", "box", "detection_score", "uncertain"}
 MARK = {"meta": {"_type": "gradio.FileData"}}
 # What each call takes where it is asked without gradio_client, around the payload of a file or of several.
@@ -48,7 +50,7 @@ def client(app):
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return EmotionRecognizer.from_pretrained()
+    return EmotionRecognizer.from_pretrained("paper-cnn")
 
 
 @pytest.fixture(scope="module")
@@ -170,17 +172,13 @@ def test_the_api_is_these_three_calls_and_each_takes_one_of_the_models(client):
     published = client.view_api(return_format="dict")["named_endpoints"]
     assert set(published) == {"/predict", "/predict_crops", "/video"}
     for call in published.values():
-        assert [type_of["type"] for type_of in call["parameters"][-1:]] == [
-            {"enum": ["paper-cnn", app_server.SECOND], "type": "string"}
-        ]
+        assert [type_of["type"] for type_of in call["parameters"][-1:]] == [{"enum": MODELS, "type": "string"}]
 
 
 def test_both_models_of_the_command_line_can_be_chosen(app, client):
     config = httpx.get(f"{app.address}/config").json()
     (picker,) = [part["props"] for part in config["components"] if part["type"] == "dropdown"]
-    assert [name for name, _ in picker["choices"]] == ["paper-cnn", app_server.SECOND] and picker[
-        "value"
-    ] == "paper-cnn"
+    assert [name for name, _ in picker["choices"]] == MODELS and picker["value"] == "paper-cnn"
     shipped = client.predict([handle_file(CROPS[0])], api_name="/predict_crops")
     second = client.predict([handle_file(CROPS[0])], app_server.SECOND, api_name="/predict_crops")
     model = EmotionRecognizer.from_pretrained(app.folder / app_server.SECOND)

@@ -11,6 +11,8 @@ import hub_server
 import pytest
 import yaml
 
+from fer_hub.locate import DEFAULT_MODEL, shipped_names
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -87,13 +89,15 @@ def test_the_wheel_holds_every_file_of_the_package(site):
     assert files(site / "fer_hub") == files(ROOT / "fer_hub")
 
 
-def test_the_shipped_card_is_the_rendered_one_and_stands_at_the_top():
+def test_the_shipped_cards_are_the_rendered_ones_and_that_of_the_default_stands_at_the_top():
     from fer_hub import card
 
-    folder = ROOT / "fer_hub/weights/paper-cnn"
-    results, record = (json.loads((folder / name).read_text()) for name in ("results.json", "train_config.json"))
     again = "; regenerate: python docs/render_cards.py"
-    assert (folder / "README.md").read_text() == card.render(results, record), again
-    top = (ROOT / "model_card.md").read_text()
-    assert top == card.render(results, record, "fer_hub/weights/paper-cnn/figures"), again
+    for name in shipped_names():
+        folder = ROOT / "fer_hub/weights" / name
+        results, record = (json.loads((folder / file).read_text()) for file in ("results.json", "train_config.json"))
+        assert (folder / "README.md").read_text() == card.render(results, record), again
+        if name == DEFAULT_MODEL:
+            top = (ROOT / "model_card.md").read_text()
+            assert top == card.render(results, record, f"fer_hub/weights/{name}/figures"), again
     assert yaml.safe_load(top.split("---\n")[1])["pipeline_tag"] == "image-classification"

@@ -19,6 +19,7 @@ from skimage import data
 
 from fer_hub import EmotionRecognizer, FERModel, images
 from fer_hub.cli import main
+from fer_hub.locate import DEFAULT_MODEL
 from fer_hub.video_reader import VideoFile
 
 FACE = data.astronaut()
@@ -83,7 +84,7 @@ def test_json_has_what_the_recognizer_finds(here, capsys):
         {"file": "./photos/more/b.tif", "width": 512, "height": 512,
          "faces": [f.to_dict() for f in recognizer(data.camera())]},
     ]  # fmt: skip
-    assert result == {"model": "paper-cnn", "files": json.loads(json.dumps(expected)), "failed": 0}
+    assert result == {"model": DEFAULT_MODEL, "files": json.loads(json.dumps(expected)), "failed": 0}
     assert [len(file["faces"]) for file in result["files"]] == [1, 1]
 
 
