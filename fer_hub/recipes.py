@@ -85,7 +85,7 @@ class TrainConfig:
 # and dropout rate are ours, chosen on PublicTest: docs/paper.md has the sweep.
 _PAPER = TrainConfig()
 
-# A VGG of 1.2 million parameters, and what wins on PublicTest at a fixed budget: docs/experiments.md.
+# A VGG of 1.2 million parameters, the first of the long runs in docs/experiments.md.
 _SMALL = replace(
     _PAPER,
     recipe="small",
