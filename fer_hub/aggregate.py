@@ -60,15 +60,14 @@ def aggregate(folders: Sequence[str | Path]) -> dict:
     runs = sorted((_read(Path(folder)) for folder in folders), key=lambda run: run["seed"])
     if not runs:
         raise UserError("no runs are given. Name the folders of finished runs: runs/seed0 runs/seed1 runs/seed2")
+    for run in runs[1:]:
+        _require_same(runs[0], run)
     for before, after in zip(runs, runs[1:], strict=False):
         if before["seed"] == after["seed"]:
             raise UserError(
                 f"{before['folder']} and {after['folder']} both have the seed {after['seed']}. The same seed again "
                 "says nothing about the spread: leave one out."
             )
-    for run in runs[1:]:
-        _require_same(runs[0], run)
-
     having = {key: [run["folder"] for run in runs if key in run["results"]] for key in NUMBERS}
     summary = [{key: run[key] for key in ("folder", "seed", "eval_loss", "eval_accuracy")} for run in runs]
     record = runs[0]["record"]
@@ -115,7 +114,9 @@ def as_summary(recipes: Sequence[dict]) -> str:
         cells = [_row(key, found["numbers"][key])[1] if key in found["numbers"] else "" for key in shown]
         seeds = ", ".join(str(run["seed"]) for run in found["runs"])
         rows.append((found["recipe"], found["architecture"], f"{found['num_parameters']:,}", seeds, *cells))
-    return tables.markdown(("recipe", "architecture", "parameters", "seeds", *(NUMBERS[key] for key in shown)), rows)
+    table = tables.markdown(("recipe", "architecture", "parameters", "seeds", *(NUMBERS[key] for key in shown)), rows)
+    sources = dict.fromkeys(f"{found['dataset_name']}{_drawn(found)}" for found in recipes)
+    return f"{table}\n\nData: {', '.join(sources)}."
 
 
 def spread(values: Sequence[float]) -> dict:
@@ -133,15 +134,18 @@ def as_table(found: dict) -> str:
     rows = [_row(key, number) for key, number in found["numbers"].items()]
     seeds = ", ".join(str(run["seed"]) for run in found["runs"])
     table = tables.markdown(("", "mean ± std", "95 % of the mean", f"seeds {seeds}"), rows)
-    drawn = " (drawn faces: nothing about FER2013)" if found["synthetic"] else ""
     best, count = found["best"], len(found["runs"])
     rule = "Lowest validation loss" if found["metric"] == "loss" else "Highest validation accuracy"
     lines = [
-        f"{found['architecture']}, recipe {found['recipe']}, {found['dataset_name']}{drawn}, "
+        f"{found['architecture']}, recipe {found['recipe']}, {found['dataset_name']}{_drawn(found)}, "
         f"{count} run{'s' * (count > 1)}. {rule}: seed {best['seed']}, {best['folder']}."
     ]
     lines += [f"Left out: {NUMBERS[key]}, not in {', '.join(lack)}." for key, lack in found["left_out"].items()]
     return f"{table}\n\n" + "\n".join(lines)
+
+
+def _drawn(found: dict) -> str:
+    return " (drawn faces: nothing about FER2013)" if found["synthetic"] else ""
 
 
 def _row(key: str, number: dict) -> tuple[str, str, str, str]:
@@ -226,7 +230,7 @@ def _require_same(first: dict, other: dict) -> None:
     ]
     if not differences:
         return
-    advice = "Aggregate only runs of the same command with another --seed."
+    advice = "Aggregate only runs of the same command with another --seed; --summary takes several recipes."
     if all(difference.startswith("images of") for difference in differences):
         advice = (
             "The data sets differ; or the source has no validation split, or --max_train_samples or --max_eval_samples "

@@ -6,6 +6,7 @@ only some of many files were bad.
 
 import argparse
 import json
+import os
 import sys
 
 from fer_hub import __version__, commands
@@ -27,7 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped: nothing is half done; the same line starts again", file=sys.stderr)
         return 130
-    print(json.dumps(result, indent=2) if given.json else text)
+    try:
+        print(json.dumps(result, indent=2) if given.json else text, flush=True)
+    except BrokenPipeError:  # whoever reads, such as head, has enough; Python would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 2 if result.get("failed") else 0  # "failed" of many files; the others are in the result
 
 

@@ -88,6 +88,8 @@ def from_flags(
     """
     if label_map and label_set != "fer2013":
         raise UserError(f"--label_map names the classes itself: leave out --label_set {label_set}.")
+    if label_map and votes:
+        raise UserError("--ferplus does not go with --label_map, which names other labels: leave one of them out.")
     if label_set == "ferplus" and not votes:
         raise UserError(
             "--label_set ferplus needs the votes: --ferplus fer2013new.csv, from https://github.com/microsoft/FERPlus"
@@ -106,7 +108,7 @@ def read_map(path: str | Path) -> dict[str, str | None]:
         UserError: the file cannot be read or is no such map.
     """
     try:
-        found = json.loads(Path(path).expanduser().read_text(encoding="utf-8"), object_pairs_hook=_once)
+        found = json.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except OSError as error:
         raise UserError(f"--label_map: cannot open {path}: {error.strerror}.") from error
     except ValueError as error:

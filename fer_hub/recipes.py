@@ -139,9 +139,10 @@ def told(config: Mapping) -> list[str]:
         "sgd": ("SGD with Nesterov momentum", ["momentum"]),
         "adamw": ("AdamW", []),
     }[config["optimizer"]]
+    warmup = [] if config["lr_scheduler_type"] == "constant" else ["num_warmup_steps"]
     augmentation = listed("hflip", "rotation", "scale", "translate", "crop_size", "brightness", "contrast", "erasing",
                           "mixup", "cutmix")  # fmt: skip
-    lines = [f"{optimizer}: " + listed("learning_rate", "lr_scheduler_type", "num_warmup_steps", *own, "weight_decay",
+    lines = [f"{optimizer}: " + listed("learning_rate", "lr_scheduler_type", *warmup, *own, "weight_decay",
                                        "drop_rate", "drop_path_rate", "label_smoothing", "ema_decay")]  # fmt: skip
     if augmentation:
         lines.append(f"Augmentation: {augmentation}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fer_hub import checkpoint
 from fer_hub.errors import UserError
+from fer_hub.model_folder import read_record
 from fer_hub.recipes import WORKING_FLAGS, TrainConfig
 
 # What may change when a run is resumed: how long it is, where things lie, and how the machine works on it.
@@ -34,6 +35,19 @@ def state_to_resume(config: TrainConfig, output: Path, say: Callable[[str], None
     else:
         say(f"{output} has no checkpoint: starting at step 0.")
     return state
+
+
+def require_uncalibrated(output: Path) -> None:
+    """A run that goes on writes best/ anew, and would take the record of a calibration from weights that keep it.
+
+    Raises:
+        UserError: best/ was calibrated.
+    """
+    if read_record(output / "best" / "config.json").get("temperature") is not None:
+        raise UserError(
+            f"{output}/best was calibrated, which a longer training would undo half. Start anew in another "
+            "--output_dir, and calibrate when it is done."
+        )
 
 
 def require_same_run(before: dict, now: dict, output: Path) -> None:

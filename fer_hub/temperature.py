@@ -111,6 +111,8 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
     accelerator, validation = Accelerator(), pixels["validation"]
     logits = evaluation.compute_logits(model, validation.images, accelerator)
     temperature = fit(logits, validation.labels)
+    if abs(np.log(temperature)) > BOUNDS[1] - 0.01:
+        logger.warning("The temperature %.4g ends at the bound of the search: is the model trained?", temperature)
     truth, before = validation.labels.numpy(), logits.double().softmax(1).numpy()
     fold(model, temperature)
     after = evaluation.compute_logits(model, validation.images, accelerator).double().softmax(1).numpy()

@@ -31,7 +31,7 @@ from fer_hub.loss import training_loss
 from fer_hub.model import FERModel
 from fer_hub.optimizer import create_optimizer
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
-from fer_hub.resume import require_same_run, state_to_resume
+from fer_hub.resume import require_same_run, require_uncalibrated, state_to_resume
 from fer_hub.signals import Interrupted, StopSignals
 from fer_hub.splits import load_splits
 from fer_hub.teachers import ensemble, load_teachers, require_classes
@@ -111,6 +111,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
         if progress["step"] >= total_steps and (output / "all_results.json").exists():
             say(f"{output} is finished ({progress['step']} steps), nothing to resume: see {output}/all_results.json")
             return None
+        require_uncalibrated(output)
         if progress["best"] and not (output / "best" / "model.safetensors").exists():
             raise UserError(f"{output}/best/model.safetensors, the best so far, is gone: start anew in another folder.")
         network.load_state_dict(state["model"])

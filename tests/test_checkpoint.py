@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from fer_hub import UserError, checkpoint
+from fer_hub import UserError, checkpoint, resume
 from fer_hub.files import write_atomically, write_json
 
 
@@ -78,3 +78,14 @@ def test_an_unwritable_folder_is_an_error_beforehand(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write to --output_dir"):
         checkpoint.require_space(tmp_path / "file" / "run", 1)
+
+
+def test_a_calibrated_run_does_not_go_on(tmp_path):
+    resume.require_uncalibrated(tmp_path)  # nothing is there yet
+    (tmp_path / "best").mkdir()
+    for temperature in (None, 1.25):
+        write_json(tmp_path / "best" / "config.json", {"temperature": temperature})
+        if temperature is None:
+            resume.require_uncalibrated(tmp_path)
+    with pytest.raises(UserError, match="was calibrated"):
+        resume.require_uncalibrated(tmp_path)

@@ -108,3 +108,10 @@ def test_without_a_hub_commands_end_with_1(folder, capsys, monkeypatch):
     assert "HF_HUB_OFFLINE=1 forbids it" in said
     assert f"Again: fer-hub push {folder} --repo_id user/name --private" in said
     assert "hf_secret" not in said
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    line = f"{sys.executable} -m fer_hub info paper-cnn --json | true"
+    root = Path(__file__).parent.parent
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=root, timeout=120, check=False)
+    assert done.stderr == ""
