@@ -126,7 +126,7 @@ def test_other_spellings_of_a_model_are_the_same_classes(capsys, data, tmp_path)
 def test_flags_of_label_sets_that_do_not_fit(capsys, data, label_map):
     for arguments, said in (
         (["--label_set", "auto", "--ferplus", "votes.csv"], "--ferplus has the votes of --label_set ferplus"),
-        (["--label_map", str(label_map), "--ferplus", "votes.csv"], "--ferplus has the votes of --label_set ferplus"),
+        (["--label_map", str(label_map), "--ferplus", "votes.csv"], "--ferplus does not go with --label_map"),
         (["--label_set", "ferplus"], "needs the votes"),
         (["--label_set", "ferplus", "--ferplus", "votes.csv"], "are not FER2013's in the order"),
         (["--label_map", "nowhere.json"], "cannot open nowhere.json"),

@@ -219,7 +219,7 @@ def test_everything_at_once_killed_and_resumed_equals_uninterrupted(data, tmp_pa
     out, _ = run(FORKED, *common, "--output_dir", whole)
     assert "Augmentation: hflip 0.5, rotation 10.0" in out
     assert "Teachers: paper-cnn; distillation weight 0.5, distillation temperature 2.0" in out
-    assert "sgd     learning rate 0.02" in out and "ema decay 0.8" in out
+    assert "learns  SGD with Nesterov momentum: learning rate 0.02" in out and "ema decay 0.8" in out
 
     kill_after(start(FORKED, *common, "--output_dir", killed), killed, 3)
     assert not (killed / "all_results.json").exists(), "killed too late to prove anything"
