@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from datasets import ClassLabel
 
-from fer_hub import dataset, duplicates, evaluation, ferplus, plots, robustness, statistics
+from fer_hub import dataset, duplicates, evaluation, ferplus, model_folder, plots, robustness, statistics
 from fer_hub.errors import UserError
 from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.labels import match
@@ -75,6 +75,7 @@ def evaluate(
     dataset.say_left_out(loaded, [split])
     pixels = decode(loaded[split], f"{source}, split {split}")
     data_names = tuple(loaded[split].features["label"].names)
+    _warn_of_another_cut(predictor, source, split, pixels.fingerprint)
     matched, left_out = _common_classes(predictor, data_names, np.bincount(pixels.labels, minlength=len(data_names)))
     label_names = tuple(matched)
     kept = np.isin(pixels.labels.numpy(), [data_names.index(name) for name in label_names])
@@ -127,6 +128,19 @@ def evaluate(
         split: numbers,
     }
     return results, found, truth
+
+
+def _warn_of_another_cut(predictor: Predictor, source: str, split: str, fingerprint: str) -> None:
+    """A validation split that was cut from train with another seed has images that the model was trained on."""
+    if predictor.model is None or predictor.model.folder is None:
+        return
+    data = model_folder.read_record(predictor.model.folder / "train_config.json").get("data", {})
+    known = data.get("fingerprints", {}).get(split, fingerprint)
+    if data.get("dataset_name") == source and known != fingerprint:
+        logger.warning(
+            "The %s images of %s are not those of the model's training: another sample, or a split that was cut with "
+            "another --seed, some of which it may have been trained on.", split, source,
+        )  # fmt: skip
 
 
 def _common_classes(predictor: Predictor, data_names: tuple, counts: np.ndarray) -> tuple[dict[str, str], dict]:
