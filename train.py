@@ -7,9 +7,11 @@ take it, 2 a mistake that the message explains, 130/143 stopped by Ctrl-C/SIGTER
 import argparse
 import json
 import logging
+import math
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,26 @@ from fer_hub.errors import HubError, UserError
 from fer_hub.labels import LABEL_SETS
 from fer_hub.recipes import OPTIMIZERS, RECIPES, SCHEDULES, TrainConfig
 from fer_hub.signals import Interrupted
+
+
+def _number(words: str, allowed: Callable[[float], bool]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan  # which no comparison allows
+        if not allowed(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number {words}")
+        return value
+
+    return parse
+
+
+_not_negative = _number("from 0", lambda value: 0 <= value < math.inf)
+_positive_number = _number("above 0", lambda value: 0 < value < math.inf)
+_share = _number("from 0 to 1", lambda value: 0 <= value <= 1)
+_below_one = _number("from 0 to below 1", lambda value: 0 <= value < 1)
+_momentum = _number("above 0 and below 1, as Nesterov's momentum is", lambda value: 0 < value < 1)
 
 
 def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None]:
@@ -73,8 +95,8 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     optimization.add_argument("--optimizer", choices=OPTIMIZERS)
     optimization.add_argument("--momentum", type=_momentum, help="of sgd, which takes Nesterov's")
     optimization.add_argument("--learning_rate", type=_positive_number)
-    optimization.add_argument("--initial_accumulator_value", type=_number, help="Adagrad's first sum of squares")
-    optimization.add_argument("--weight_decay", type=_number)
+    optimization.add_argument("--initial_accumulator_value", type=_not_negative, help="Adagrad's first sum of squares")
+    optimization.add_argument("--weight_decay", type=_not_negative)
     optimization.add_argument("--lr_scheduler_type", choices=SCHEDULES)
     optimization.add_argument("--num_warmup_steps", type=_natural)
     optimization.add_argument("--num_train_epochs", type=_positive)
@@ -88,15 +110,15 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
 
     augmentation = parser.add_argument_group("augmentation (defaults: the recipe's)")
     augmentation.add_argument("--hflip", type=_share, help="probability of a mirrored image")
-    augmentation.add_argument("--rotation", type=_number, help="largest angle, degrees")
+    augmentation.add_argument("--rotation", type=_not_negative, help="largest angle, degrees")
     augmentation.add_argument("--scale", type=_below_one, help="largest change of size, .2 for 0.8 to 1.2")
     augmentation.add_argument("--translate", type=_share, help="largest shift, share of the side")
     augmentation.add_argument("--crop_size", type=_side, help="side of random pieces that training sees")
     augmentation.add_argument("--brightness", type=_share, help="largest change, share of white")
     augmentation.add_argument("--contrast", type=_share, help="largest change, .2 for 0.8 to 1.2")
     augmentation.add_argument("--erasing", type=_share, help="probability of an erased rectangle")
-    augmentation.add_argument("--mixup", type=_number, help="alpha of mixup; 0: none")
-    augmentation.add_argument("--cutmix", type=_number, help="alpha of CutMix; 0: none")
+    augmentation.add_argument("--mixup", type=_not_negative, help="alpha of mixup; 0: none")
+    augmentation.add_argument("--cutmix", type=_not_negative, help="alpha of CutMix; 0: none")
 
     machine = parser.add_argument_group("machine and record")
     machine.add_argument(
@@ -200,44 +222,6 @@ def _natural(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
-    return value
-
-
-def _positive_number(text: str) -> float:
-    value = _number(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("0 is not a number above 0")
-    return value
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value
-
-
-def _below_one(text: str) -> float:
-    value = _number(text)
-    if value >= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
-    return value
-
-
-def _momentum(text: str) -> float:
-    value = _below_one(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("0 is not a momentum: Nesterov's is above 0")
-    return value
 
 
 def _side(text: str) -> int:

@@ -160,7 +160,7 @@ def calibrate(given) -> tuple[dict, str]:
 
 
 def compare(given) -> tuple[dict, str]:
-    from fer_hub import compare, dataset, duplicates, plots, predictions, predictors, tables
+    from fer_hub import compare, dataset, duplicates, plots, predictions, predictors, tables, trained_on
     from fer_hub.files import write_json, write_text
     from fer_hub.labels import match
     from fer_hub.pixels import decode
@@ -181,6 +181,7 @@ def compare(given) -> tuple[dict, str]:
             found[name] = predictions.read(name, names, len(labels), labels)
             continue
         predictor = predictors.load(name)
+        trained_on.warn_of_other_images(predictor.model, given.dataset_name, given.split, shown.fingerprint)
         matched = match(names, predictor.label_names)
         if len(matched) < len(names):
             raise UserError(
@@ -199,7 +200,9 @@ def compare(given) -> tuple[dict, str]:
         "classes_left_out": left_out,
         "labels_left_out": loaded.left_out[given.split],
     }
-    text = compare.as_table(compared)
+    meaning = "" if label_set.is_fer2013 else f", labels {label_set.told}"
+    drawn = " (drawn faces: nothing about FER2013)" if given.dataset_name == "synthetic" else ""
+    text = f"{compare.as_table(compared)}\n\nData: {given.dataset_name}, {given.split}{meaning}{drawn}."
     if given.output:
         folder = Path(given.output).expanduser()
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 import fer_hub
-from fer_hub import dataset
+from fer_hub import trained_on
 from fer_hub.errors import UserError
 from fer_hub.files import write_atomically
 from fer_hub.images import SIZE
 from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.model import FERModel
-from fer_hub.pixels import decode, stratified_sample
+from fer_hub.pixels import stratified_sample
 from fer_hub.statistics import wilson
 
 # What torch's exporter writes by itself (any other goes through a converter); ONNX Runtime reads it since 1.14 (2023).
@@ -71,15 +71,8 @@ def export(
     if int8 and not dataset_name:
         raise UserError("int8 is calibrated and measured on images: add --dataset_name, for example data/fer2013.")
     if int8:  # the data come first: if they do not open, nothing is written
-        splits = dataset.of_train(dataset.load(dataset_name, labels=labels), labels)
-        names = tuple(splits["train"].features["label"].names)
-        if names != model.label_names:
-            raise UserError(
-                f"{dataset_name} has the classes {', '.join(names)}; the model has {', '.join(model.label_names)}. "
-                "Give the data set that it was trained on, with the same --label_set or --label_map."
-            )
-        train, validation = (decode(splits[name], f"{dataset_name}, split {name}") for name in ("train", "validation"))
-        calibration = stratified_sample(train, CALIBRATION_IMAGES, seed=0).images
+        splits = trained_on.load(model, dataset_name, labels)
+        validation, calibration = splits["validation"], stratified_sample(splits["train"], CALIBRATION_IMAGES, seed=0)
 
     exact_file, coarse_file = (Path(folder) / "onnx" / name for name in ("model.onnx", "model_int8.onnx"))
     before = exact_file.read_bytes() if exact_file.is_file() else None
@@ -89,7 +82,7 @@ def export(
     files, measured = [exact_file], {}
     if int8:
         files.append(coarse_file)
-        export_int8(exact_file, coarse_file, calibration)
+        export_int8(exact_file, coarse_file, calibration.images)
         truth = validation.labels.numpy()
         exact, coarse = (probabilities(file, validation.images).argmax(1) for file in files)
         measured = {

@@ -85,20 +85,25 @@ def _initialize_as_keras(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-default_cfgs = generate_default_cfgs(
-    {
-        "fer_paper_cnn": {
-            "input_size": (1, 48, 48),
-            "interpolation": "bicubic",
-            "crop_pct": 1.0,
-            "mean": (0.0,),
-            "std": (1.0,),
-            "num_classes": 7,
-            "first_conv": "conv1",
-            "classifier": "classifier",
-        }
+def gray_cfg(first_conv: str) -> dict:
+    """What timm has to know of a network for 48x48 gray faces with seven classes.
+
+    Args:
+        first_conv: the name of its first layer.
+    """
+    return {
+        "input_size": (1, 48, 48),
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "mean": (0.0,),
+        "std": (1.0,),
+        "num_classes": 7,
+        "first_conv": first_conv,
+        "classifier": "classifier",
     }
-)
+
+
+default_cfgs = generate_default_cfgs({"fer_paper_cnn": gray_cfg("conv1")})
 
 
 @register_model

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from datasets import ClassLabel
 
-from fer_hub import dataset, duplicates, evaluation, ferplus, model_folder, plots, robustness, statistics
+from fer_hub import dataset, duplicates, evaluation, ferplus, plots, robustness, statistics, trained_on
 from fer_hub.errors import UserError
 from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.labels import match
@@ -69,13 +69,14 @@ def evaluate(
         raise UserError(f"--group_by {group_by}: per_class has the numbers of the labels; name a further column.")
     if votes and not labels.is_fer2013:
         raise UserError("--ferplus compares FER2013's own labels with the crowd: leave out --label_set, --label_map.")
-    loaded = dataset.load(source, revision, keep=group_by, labels=labels)
+    seed = trained_on.seed_of_cut(predictor.model, source)
+    loaded = dataset.load(source, revision, seed, keep=group_by, labels=labels)
     if split not in loaded:
         raise UserError(f"{source} has no {split} split; it has {', '.join(loaded)}.")
     dataset.say_left_out(loaded, [split])
     pixels = decode(loaded[split], f"{source}, split {split}")
     data_names = tuple(loaded[split].features["label"].names)
-    _warn_of_another_cut(predictor, source, split, pixels.fingerprint)
+    trained_on.warn_of_other_images(predictor.model, source, split, pixels.fingerprint)
     matched, left_out = _common_classes(predictor, data_names, np.bincount(pixels.labels, minlength=len(data_names)))
     label_names = tuple(matched)
     kept = np.isin(pixels.labels.numpy(), [data_names.index(name) for name in label_names])
@@ -130,19 +131,6 @@ def evaluate(
     return results, found, truth
 
 
-def _warn_of_another_cut(predictor: Predictor, source: str, split: str, fingerprint: str) -> None:
-    """A validation split that was cut from train with another seed has images that the model was trained on."""
-    if predictor.model is None or predictor.model.folder is None:
-        return
-    data = model_folder.read_record(predictor.model.folder / "train_config.json").get("data", {})
-    known = data.get("fingerprints", {}).get(split, fingerprint)
-    if data.get("dataset_name") == source and known != fingerprint:
-        logger.warning(
-            "The %s images of %s are not those of the model's training: another sample, or a split that was cut with "
-            "another --seed, some of which it may have been trained on.", split, source,
-        )  # fmt: skip
-
-
 def _common_classes(predictor: Predictor, data_names: tuple, counts: np.ndarray) -> tuple[dict[str, str], dict]:
     """The classes that model and split share: name in the data -> in the model; and the others, said aloud."""
     images = {name: int(count) for name, count in zip(data_names, counts, strict=True) if count}
@@ -193,7 +181,9 @@ def draw(results: dict, split: str, folder: Path) -> list[Path]:
 def as_text(results: dict, split: str) -> str:
     """The numbers of a split for people, a line each."""
     numbers = results[split]
-    lines = [f"{results['model']} on {results['dataset_name']}, {split}" + ", drawn faces" * results["synthetic"]]
+    meaning = "" if results["label_set"] == "fer2013" else f", labels {results['label_set']}"
+    drawn = ", drawn faces" * results["synthetic"]
+    lines = [f"{results['model']} on {results['dataset_name']}, {split}{meaning}{drawn}"]
     left_out = results["classes_left_out"]
     told = [f"{count:,} images of {name}" for name, count in left_out["images_by_class"].items()]
     told += [f"the model's class {name}" for name in left_out["of_model"]]

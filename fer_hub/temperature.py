@@ -15,12 +15,11 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.nn import functional as F
 
-from fer_hub import calibration, card, coverage, dataset, duplicates, evaluation, model_folder, report
+from fer_hub import calibration, card, coverage, duplicates, evaluation, model_folder, report, trained_on
 from fer_hub.errors import UserError
 from fer_hub.files import write_json, write_text
 from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.model import FERModel
-from fer_hub.pixels import decode
 
 logger = logging.getLogger(__name__)
 
@@ -93,19 +92,9 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
         header = weights.metadata() or {}
     if "temperature" in header or model.temperature is not None:
         known = header.get("temperature") or model.temperature
-        raise UserError(
-            f"{folder} is calibrated already, with temperature {float(known):.4f}: a second time would undo it."
-        )
+        raise UserError(f"{folder} is calibrated already, with temperature {float(known):.4f}: once is enough.")
     results, record = (model_folder.read_record(folder / name) for name in ("results.json", "train_config.json"))
-    loaded = dataset.of_train(dataset.load(dataset_name, labels=labels), labels)
-    names = tuple(loaded["train"].features["label"].names)
-    if names != model.label_names:
-        raise UserError(
-            f"{dataset_name} has the classes {', '.join(names)}, the model {', '.join(model.label_names)}. Name the "
-            "data set that it was trained on, with the same --label_set or --label_map."
-        )
-    dataset.say_left_out(loaded, ["validation"])
-    pixels = {name: decode(split, f"{dataset_name}, split {name}") for name, split in loaded.items()}
+    pixels = trained_on.load(model, dataset_name, labels)
     _require_same_data(record, pixels, dataset_name)
 
     accelerator, validation = Accelerator(), pixels["validation"]

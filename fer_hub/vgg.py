@@ -6,7 +6,7 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from fer_hub.paper_cnn import to_gray
+from fer_hub.paper_cnn import gray_cfg, to_gray
 
 
 class VGG(nn.Module):
@@ -75,20 +75,7 @@ class VGG(nn.Module):
         self.classifier = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
 
-default_cfgs = generate_default_cfgs(
-    {
-        "fer_vgg": {
-            "input_size": (1, 48, 48),
-            "interpolation": "bicubic",
-            "crop_pct": 1.0,
-            "mean": (0.0,),
-            "std": (1.0,),
-            "num_classes": 7,
-            "first_conv": "features.0",
-            "classifier": "classifier",
-        }
-    }
-)
+default_cfgs = generate_default_cfgs({"fer_vgg": gray_cfg("features.0")})
 
 
 @register_model

@@ -371,14 +371,3 @@ def test_facts_of_fer2013(fer2013_path, ferplus_path):
     assert found["ferplus"]["errors"]["n"] == 3589 - 879
     sides = ("with_model", "with_label", "with_neither", "undecided")
     assert sum(found["ferplus"]["errors"][side] for side in sides) == pytest.approx(1)
-
-
-def test_another_cut_of_the_training_data_is_said(tmp_path, caplog):
-    FERModel().save_pretrained(tmp_path)
-    model = FERModel.from_pretrained(tmp_path)
-    for fingerprint, said in ((None, False), ("0" * 16, True)):
-        data = {"dataset_name": "synthetic", "fingerprints": {"validation": fingerprint} if fingerprint else {}}
-        (tmp_path / "train_config.json").write_text(json.dumps({"data": data}))
-        caplog.clear()
-        evaluate(of_model(model, "model"), "synthetic", "validation", progress=False)
-        assert ("another --seed" in caplog.text) == said

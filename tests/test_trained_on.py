@@ -1,0 +1,74 @@
+"""A model is measured and calibrated on the images that its own training held out."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_hub import EMOTIONS, FERModel, UserError, dataset, trained_on
+from fer_hub.label_sets import FER2013
+from fer_hub.pixels import decode
+from fer_hub.predictors import of_model
+from fer_hub.report import evaluate
+
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Image folders without a validation split: 20 pictures a class."""
+    folder, rng = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
+    for name in EMOTIONS:
+        (folder / name).mkdir()
+        for number in range(20):
+            Image.fromarray(rng.integers(0, 256, (48, 48), dtype=np.uint8)).save(folder / name / f"{number}.png")
+    return str(folder)
+
+
+@pytest.fixture
+def trained(tmp_path, source):
+    """A model and the writer of its record."""
+
+    def write(seed=SEED, source=source, fingerprint=None, **config):
+        FERModel().save_pretrained(tmp_path / "model")
+        data = {"dataset_name": source, "fingerprints": {"validation": fingerprint} if fingerprint else {}}
+        record = {"config": {"seed": seed, **config}, "data": data}
+        (tmp_path / "model" / "train_config.json").write_text(json.dumps(record))
+        return FERModel.from_pretrained(tmp_path / "model")
+
+    return write
+
+
+def cut(source, seed):
+    return decode(dataset.load(source, seed=seed)["validation"], "cut").fingerprint
+
+
+def test_the_cut_is_that_of_the_training(trained, source):
+    assert cut(source, SEED) != cut(source, 0)
+    assert trained_on.load(trained(), source, FER2013)["validation"].fingerprint == cut(source, SEED)
+    assert trained_on.load(FERModel(), source, FER2013)["validation"].fingerprint == cut(source, 0)
+
+
+def test_samples_are_those_of_the_training(trained, source):
+    sampled = trained_on.load(trained(max_eval_samples=7), source, FER2013)
+    assert len(sampled["validation"]) == 7 and len(sampled["train"]) == 126
+
+
+def test_other_classes_are_refused(source):
+    with pytest.raises(UserError, match="the model cat, dog"):
+        trained_on.load(FERModel(label_names=("cat", "dog")), source, FER2013)
+
+
+@pytest.mark.parametrize(("theirs", "warned"), [(SEED, False), (0, True)])
+def test_evaluate_measures_what_was_held_out(trained, source, caplog, theirs, warned):
+    model = trained(fingerprint=cut(source, theirs))
+    results, *_ = evaluate(of_model(model, "model"), source, "validation", progress=False)
+    assert results["fingerprint"] == cut(source, SEED)
+    assert ("another seed" in caplog.text) == warned
+
+
+def test_other_data_are_not_cut_by_the_seed_of_the_training(trained, source):
+    model = trained(source="elsewhere")
+    results, *_ = evaluate(of_model(model, "model"), source, "validation", progress=False)
+    assert results["fingerprint"] == cut(source, 0)
