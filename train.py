@@ -93,7 +93,7 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     )
     optimization.add_argument("--gradient_accumulation_steps", type=_positive, help="forward passes per optimizer step")
     optimization.add_argument("--optimizer", choices=OPTIMIZERS)
-    optimization.add_argument("--momentum", type=_momentum, help="of sgd, which takes Nesterov's")
+    optimization.add_argument("--momentum", type=_momentum, help="of sgd and muon, which take Nesterov's")
     optimization.add_argument("--learning_rate", type=_positive_number)
     optimization.add_argument("--initial_accumulator_value", type=_not_negative, help="Adagrad's first sum of squares")
     optimization.add_argument("--weight_decay", type=_not_negative)
@@ -152,7 +152,7 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
             "--pretrained."
         )
     for flag, needed, is_there in (
-        ("momentum", "--optimizer sgd", config.optimizer == "sgd"),
+        ("momentum", "--optimizer sgd or muon", config.optimizer in ("sgd", "muon")),
         ("initial_accumulator_value", "--optimizer adagrad", config.optimizer == "adagrad"),
         ("distillation_weight", "--teacher", config.teacher),
         ("distillation_temperature", "--teacher", config.teacher),

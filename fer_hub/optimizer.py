@@ -1,14 +1,17 @@
 """The recipe's optimizer."""
 
 import torch
-from timm.optim import param_groups_weight_decay
+from timm.optim import Muon, param_groups_weight_decay
 from torch import nn
 
 from fer_hub.recipes import TrainConfig
 
 
 def create_optimizer(network: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Adagrad as the paper's recipe has it, SGD with Nesterov momentum, or AdamW.
+    """Adagrad as the paper's recipe has it, SGD with Nesterov momentum, AdamW, or Muon.
+
+    Muon (Jordan et al. 2024) gives all directions of a weight's momentum the same length, at the size of AdamW's steps
+    (Liu et al. 2025); biases and normalization learn by AdamW, at the same learning rate.
 
     Weight decay leaves biases and normalization (parameters of one dimension) alone; Adagrad's takes all parameters.
     """
@@ -24,4 +27,6 @@ def create_optimizer(network: nn.Module, config: TrainConfig, device: torch.devi
     groups = param_groups_weight_decay(network, config.weight_decay)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True, fused=fused)
+    if config.optimizer == "muon":
+        return Muon(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True)
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)

@@ -59,7 +59,7 @@ class TrainConfig:
     distillation_temperature: float = 1.0
 
     optimizer: str = "adagrad"
-    momentum: float = 0.9  # of sgd, Nesterov's
+    momentum: float = 0.9  # of sgd and muon, Nesterov's
     ema_decay: float | None = None  # of the weights that are evaluated, selected and saved
     metric_for_best_model: str = "loss"
     learning_rate: float = 0.03
@@ -119,7 +119,7 @@ RECIPES = {
     "small": _SMALL,
 }
 
-OPTIMIZERS = ("adagrad", "sgd", "adamw")
+OPTIMIZERS = ("adagrad", "sgd", "adamw", "muon")
 SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
 
 
@@ -138,6 +138,7 @@ def told(config: Mapping) -> list[str]:
         "adagrad": ("Adagrad", ["initial_accumulator_value"]),
         "sgd": ("SGD with Nesterov momentum", ["momentum"]),
         "adamw": ("AdamW", []),
+        "muon": ("Muon", ["momentum"]),
     }[config["optimizer"]]
     warmup = [] if config["lr_scheduler_type"] == "constant" else ["num_warmup_steps"]
     augmentation = listed("hflip", "rotation", "scale", "translate", "crop_size", "brightness", "contrast", "erasing",

@@ -67,6 +67,23 @@ def test_adamw_decays_apart_from_the_gradient():
     assert_steps(values, 1, step(0))
 
 
+def test_muon_makes_all_directions_of_a_weight_alike():
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 6)
+    optimizer = create_optimizer(layer, replace(PAPER, optimizer="muon", momentum=0.9), CPU)
+    left, right = (torch.linalg.qr(torch.randn(side, side))[0] for side in (6, 8))
+    lengths = torch.tensor([5.0, 4.0, 1.0, 1.0, 0.5, 0.5])
+    layer.weight.grad = left * lengths @ right[:6]
+    layer.bias.grad = torch.full((6,), -0.25)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    optimizer.step()
+    change = weight * (1 - 0.1 * 0.01) - layer.weight.detach()  # decay is apart from the gradient, as AdamW's
+    # All lengths become about 1 (Newton-Schulz stops early), times the rate and .2 sqrt(longer side).
+    found = torch.linalg.svdvals(change) / (0.1 * 0.2 * 8**0.5)
+    assert 0.6 < found.min() and found.max() < 1.3
+    torch.testing.assert_close(layer.bias.detach(), bias + 0.19, rtol=0, atol=1e-5)  # NAdamW's first step
+
+
 def test_adagrad_as_in_the_paper_recipe():
     values = two_steps(initial_accumulator_value=0.3)
 

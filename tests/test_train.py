@@ -205,8 +205,8 @@ def test_damaged_newest_state_falls_back_aloud(data, whole, tmp_path):
 
 
 EVERYTHING = (
-    "--architecture", "test_resnet", "--drop_path_rate", 0.1, "--optimizer", "sgd", "--learning_rate", 0.02,
-    "--weight_decay", 5e-4, "--lr_scheduler_type", "cosine", "--ema_decay", 0.8, "--metric_for_best_model", "accuracy",
+    "--architecture", "test_resnet", "--drop_path_rate", 0.1, "--optimizer", "muon", "--learning_rate", 0.002,
+    "--weight_decay", 0.05, "--lr_scheduler_type", "cosine", "--ema_decay", 0.8, "--metric_for_best_model", "accuracy",
     "--label_smoothing", 0.1, "--teacher", "paper-cnn", "--distillation_temperature", 2, "--hflip", 0.5,
     "--rotation", 10, "--scale", 0.1, "--translate", 0.1, "--brightness", 0.1, "--contrast", 0.2, "--erasing", 0.3,
     "--mixup", 0.2, "--cutmix", 1, "--num_threads", 1, "--no_test",
@@ -219,7 +219,7 @@ def test_everything_at_once_killed_and_resumed_equals_uninterrupted(data, tmp_pa
     out, _ = run(FORKED, *common, "--output_dir", whole)
     assert "Augmentation: hflip 0.5, rotation 10.0" in out
     assert "Teachers: paper-cnn; distillation weight 0.5, distillation temperature 2.0" in out
-    assert "learns  SGD with Nesterov momentum: learning rate 0.02" in out and "ema decay 0.8" in out
+    assert "learns  Muon: learning rate 0.002" in out and "ema decay 0.8" in out
 
     kill_after(start(FORKED, *common, "--output_dir", killed), killed, 3)
     assert not (killed / "all_results.json").exists(), "killed too late to prove anything"
@@ -462,7 +462,7 @@ def test_samples_are_stratified(data, tmp_path):
         (["--drop_path_rate", "1"], "argument --drop_path_rate: '1' is not a number from 0 to below 1"),
         (["--momentum", "1"], "argument --momentum: '1' is not a number above 0 and below 1"),
         (["--momentum", "0"], "argument --momentum: '0' is not a number above 0"),
-        (["--momentum", "0.9"], "--momentum is for --optimizer sgd"),
+        (["--momentum", "0.9"], "--momentum is for --optimizer sgd or muon"),
         (["--initial_accumulator_value", "1", "--optimizer", "sgd"], "is for --optimizer adagrad"),
         (["--rotation", "nan"], "argument --rotation: 'nan' is not a number from 0"),
         (["--crop_size", "49"], "argument --crop_size: '49' is not a whole number from 1 to 48"),
