@@ -105,6 +105,11 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     optimization.add_argument("--ema_decay", type=_below_one, help="evaluate and save averaged weights; 0: no")
     optimization.add_argument("--metric_for_best_model", choices=("loss", "accuracy"), help="on validation")
     optimization.add_argument("--teacher", nargs="+", help="learn from these models' probabilities too")
+    optimization.add_argument(
+        "--cache_teachers",
+        action="store_true",
+        help="ask them once, about each image and its mirror image, not in every step about changed images",
+    )
     optimization.add_argument("--distillation_weight", type=_share, help="of the teachers; the labels have the rest")
     optimization.add_argument("--distillation_temperature", type=_positive_number, help="divides the logits of both")
 
@@ -154,6 +159,7 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     for flag, needed, is_there in (
         ("momentum", "--optimizer sgd or muon", config.optimizer in ("sgd", "muon")),
         ("initial_accumulator_value", "--optimizer adagrad", config.optimizer == "adagrad"),
+        ("cache_teachers", "--teacher", config.teacher),
         ("distillation_weight", "--teacher", config.teacher),
         ("distillation_temperature", "--teacher", config.teacher),
     ):

@@ -71,7 +71,7 @@ def mix(
 
     Args:
         images: uint8 (B, S, S), 0-255.
-        targets: float (B, C), distributions over the classes.
+        targets: float (B, C), distributions over the classes, or several of them side by side.
         config: `mixup` and `cutmix` are the parameters of the symmetric beta distribution that shares are drawn from.
         generator: as for `augment`.
 

@@ -55,6 +55,7 @@ class TrainConfig:
 
     label_smoothing: float = 0.0
     teacher: tuple[str, ...] = ()  # models whose mean probabilities are learned too
+    cache_teachers: bool = False  # asked once, not in every step about what augmentation made of the images
     distillation_weight: float = 0.5  # of the teachers; the labels have the rest
     distillation_temperature: float = 1.0
 
@@ -148,7 +149,7 @@ def told(config: Mapping) -> list[str]:
     if augmentation:
         lines.append(f"Augmentation: {augmentation}")
     if config["teacher"]:
-        of_teachers = listed("distillation_weight", "distillation_temperature")
+        of_teachers = listed("distillation_weight", "distillation_temperature", "cache_teachers")
         lines.append(f"Teachers: {', '.join(config['teacher'])}; {of_teachers}")
     return lines
 

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import torch
+from accelerate import Accelerator
 
 from fer_hub.errors import UserError
+from fer_hub.evaluation import compute_logits
 from fer_hub.model import FERModel
 from fer_hub.network import require_crops
 from fer_hub.recipes import TrainConfig
@@ -18,7 +20,7 @@ def load_teachers(config: TrainConfig, device: torch.device) -> list[FERModel]:
     """
     teachers = [FERModel.from_pretrained(name, in_chans=1) for name in config.teacher]
     for name, teacher in zip(config.teacher, teachers, strict=True):
-        if config.crop_size:
+        if config.crop_size and not config.cache_teachers:
             require_crops(teacher.network, teacher.in_chans, config.crop_size, f"--teacher {name}")
         teacher.to(device, memory_format=torch.channels_last)
     return teachers
@@ -51,3 +53,21 @@ def ensemble(teachers: Sequence[FERModel], images: torch.Tensor, temperature: fl
         float32 (B, C).
     """
     return torch.stack([(teacher(images).float() / temperature).softmax(1) for teacher in teachers]).mean(0)
+
+
+def ensemble_of_all(
+    teachers: Sequence[FERModel], images: torch.Tensor, temperature: float, accelerator: Accelerator
+) -> torch.Tensor:
+    """As `ensemble`, for a whole split and also over the mirror images: asked once, before the training.
+
+    Args:
+        teachers: at least one.
+        images: uint8 (N, S, S), 0-255.
+        temperature: divides the logits.
+        accelerator: tells the device; several processes share the work.
+
+    Returns:
+        float32 (N, C) on the CPU, the same on each process.
+    """
+    logits = [compute_logits(teacher, view, accelerator) for teacher in teachers for view in (images, images.flip(2))]
+    return torch.stack([(each / temperature).softmax(1) for each in logits]).mean(0)

@@ -34,7 +34,7 @@ from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.resume import require_same_run, require_uncalibrated, state_to_resume
 from fer_hub.signals import Interrupted, StopSignals
 from fer_hub.splits import load_splits
-from fer_hub.teachers import ensemble, load_teachers, require_classes
+from fer_hub.teachers import ensemble, ensemble_of_all, load_teachers, require_classes
 from fer_hub.tracking import require_tracker
 
 # Losses stay on the device for this many steps: reading each one would make a GPU wait. A loss that is not finite, and
@@ -86,8 +86,11 @@ def train(config: TrainConfig, command: str) -> dict | None:
     targets = labels
     if splits.train.targets is not None:
         targets = splits.train.targets.to(device)
-    elif augment.mixes(config):
+    elif augment.mixes(config) or config.cache_teachers:
         targets = F.one_hot(labels, len(splits.label_names)).float()
+    if config.cache_teachers:  # beside the labels, so that what blends images blends both
+        opinions = ensemble_of_all(teachers, images, config.distillation_temperature, accelerator)
+        targets = torch.cat([targets, opinions.to(device)], 1)
     # An incomplete last batch is used too, unless it has fewer images than there are processes.
     steps_per_epoch = len(splits.train) // batch_size + (len(splits.train) % batch_size >= processes)
     total_steps = config.max_train_steps or config.num_train_epochs * steps_per_epoch
@@ -166,10 +169,12 @@ def train(config: TrainConfig, command: str) -> dict | None:
                 sums = torch.zeros(2, device=device)  # loss and correct predictions of this process's share
                 for rows in parts:
                     inputs, wanted = augment.change(images[rows], targets[rows], config, generator)
+                    wanted, opinion = wanted.chunk(2, 1) if config.cache_teachers else (wanted, None)
                     with nullcontext() if rows is parts[-1] else accelerator.no_sync(model):
                         with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None):
                             logits = model(inputs)
-                            opinion = ensemble(teachers, inputs, config.distillation_temperature) if teachers else None
+                            if teachers and not config.cache_teachers:
+                                opinion = ensemble(teachers, inputs, config.distillation_temperature)
                         loss = training_loss(logits, wanted, opinion, config)
                         # The mean over the whole batch; DDP divides by the processes, which is taken back here.
                         scaler.scale(loss * (processes / len(batch))).backward()

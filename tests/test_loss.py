@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from scipy.special import softmax
 from scipy.stats import entropy
 from torch.nn import functional as F
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from fer_hub import FERModel, UserError
 from fer_hub.loss import distillation_loss, training_loss
 from fer_hub.recipes import RECIPES
-from fer_hub.teachers import ensemble, load_teachers, require_classes
+from fer_hub.teachers import ensemble, ensemble_of_all, load_teachers, require_classes
 
 PAPER = RECIPES["paper"]
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (6, 7)).astype(np.float32))
@@ -88,6 +89,16 @@ def test_an_ensemble_averages_probabilities_at_the_temperature(folders, faces):
         each = [softmax(FERModel.from_pretrained(name)(images).double().numpy() / 3, 1) for name in config.teacher]
     np.testing.assert_allclose(opinion.numpy(), np.mean(each, 0), atol=1e-5)
     assert opinion.dtype == torch.float32 and abs(each[0] - each[1]).max() > 0.05
+
+
+def test_teachers_that_are_asked_once_see_mirror_images_too(folders, faces):
+    config = replace(PAPER, teacher=("paper-cnn", str(folders / "resnet")), crop_size=44, cache_teachers=True)
+    teachers = load_teachers(config, torch.device("cpu"))  # paper-cnn does not take pieces, and sees none
+    images = faces["train"].images
+    opinions = ensemble_of_all(teachers, images, 3.0, Accelerator(cpu=True))
+    views = [ensemble(teachers, view, 3.0) for view in (images, images.flip(2))]
+    torch.testing.assert_close(opinions, (views[0] + views[1]) / 2, rtol=0, atol=1e-6)
+    assert opinions.dtype == torch.float32 and (views[0] - views[1]).abs().max() > 0.01
 
 
 def test_a_step_of_the_student_leaves_the_teachers_as_they_were(folders, faces):

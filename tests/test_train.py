@@ -266,7 +266,8 @@ def test_the_averaged_weights_are_evaluated_and_saved(data, tmp_path):
     assert abs(loss - results["eval_loss"]) > 1e-4
 
 
-def test_a_student_of_teachers_alone_does_not_look_at_labels(data, tmp_path):
+@pytest.mark.parametrize("asked", [(), ("--cache_teachers", "--mixup", 0.2)])
+def test_a_student_of_teachers_alone_does_not_look_at_labels(asked, data, tmp_path):
     others = shutil.copytree(data, tmp_path / "data")
     table = pq.read_table(others / "train-00000-of-00001.parquet")
     column = table.schema.get_field_index("label")
@@ -274,7 +275,7 @@ def test_a_student_of_teachers_alone_does_not_look_at_labels(data, tmp_path):
     table = table.set_column(column, table.schema.field(column), rolled)
     pq.write_table(table, others / "train-00000-of-00001.parquet")
     for source, output in ((data, tmp_path / "one"), (others, tmp_path / "two")):
-        run(FORKED, "--dataset_name", source, "--output_dir", output, "--teacher", "paper-cnn",
+        run(FORKED, "--dataset_name", source, "--output_dir", output, "--teacher", "paper-cnn", *asked,
             "--distillation_weight", 1, "--max_train_steps", 2, "--num_threads", 1, "--no_test")  # fmt: skip
     records = [json.loads((tmp_path / name / "train_config.json").read_text()) for name in ("one", "two")]
     assert records[0]["data"]["fingerprints"]["train"] != records[1]["data"]["fingerprints"]["train"]
@@ -467,6 +468,7 @@ def test_samples_are_stratified(data, tmp_path):
         (["--rotation", "nan"], "argument --rotation: 'nan' is not a number from 0"),
         (["--crop_size", "49"], "argument --crop_size: '49' is not a whole number from 1 to 48"),
         (["--crop_size", "44", "--dataset_name", "DATA"], "Take whole ones, --crop_size 48, or an architecture"),
+        (["--cache_teachers"], "--cache_teachers is for --teacher: add that, or leave"),
         (["--distillation_weight", "1"], "--distillation_weight is for --teacher: add that, or leave"),
         (["--distillation_temperature", "2"], "--distillation_temperature is for --teacher"),
         (["--teacher", "paper-cnn", "nowhere", "--dataset_name", "nobody"], "no model at nowhere"),
