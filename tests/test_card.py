@@ -342,7 +342,7 @@ def test_the_training_of_another_recipe_is_told():
     flags = asdict(replace(RECIPES["small"], seed=3, teacher=("runs/a", "runs/b"), distillation_weight=0.7))
     results, record = changed(**{f"config__{name}": value for name, value in flags.items()})
     page = card.render(results, record)
-    assert "- SGD with Nesterov momentum: learning rate 0.1, lr scheduler type cosine, num warmup steps 500" in page
+    assert "- Muon: learning rate 0.005, lr scheduler type cosine, num warmup steps 500" in page
     assert "- Augmentation: hflip 0.5, rotation 15.0" in page
     assert "- Teachers: runs/a, runs/b; distillation weight 0.7, distillation temperature 1.0" in page
     assert "which had the highest accuracy on validation" in page and "lowest loss" not in page
