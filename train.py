@@ -150,6 +150,11 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     recipe = RECIPES[given["recipe"]]
     if given.get("architecture", recipe.architecture) != recipe.architecture:
         given.setdefault("model_args", {})  # the recipe's are those of its own architecture
+    if given.get("optimizer", recipe.optimizer) != recipe.optimizer and "learning_rate" not in given:
+        raise UserError(
+            f"the recipe's learning rate {recipe.learning_rate} is for {recipe.optimizer}: add --learning_rate, for "
+            f"{given['optimizer']} for example {OPTIMIZERS[given['optimizer']]}."
+        )
     config = replace(recipe, **{"output_dir": f"runs/{given['recipe']}", **given})
     if config.init_from and (config.pretrained or {"architecture", "model_args"} & given.keys()):
         raise UserError(

@@ -24,6 +24,8 @@ def info(given) -> tuple[dict, str]:
         "recipe": record.get("config", {}).get("recipe"),
         "seed": record.get("config", {}).get("seed"),
         "dataset_name": results.get("dataset_name"),
+        "temperature": model.temperature,
+        "abstention_threshold": model.abstention_threshold,
     }
     lines = [
         f"{given.model}: {model.architecture}, {model.num_parameters:,} parameters",
@@ -31,6 +33,10 @@ def info(given) -> tuple[dict, str]:
     ]
     if record:
         lines.append(f"  training  recipe {found['recipe']}, seed {found['seed']}, {record.get('command')}")
+    if model.temperature is not None:
+        threshold = model.abstention_threshold
+        unsure = "" if threshold is None else f", uncertain below {threshold:.2f}"
+        lines.append(f"  certainty calibrated, temperature {model.temperature:.2f}{unsure}")
     for split in ("validation", "test"):
         if split in results:
             numbers = results[split]

@@ -120,7 +120,7 @@ RECIPES = {
     "small": _SMALL,
 }
 
-OPTIMIZERS = ("adagrad", "sgd", "adamw", "muon")
+OPTIMIZERS = {"adagrad": 0.03, "sgd": 0.1, "adamw": 0.001, "muon": 0.005}  # and a usual learning rate of each
 SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
 
 

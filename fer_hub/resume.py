@@ -9,8 +9,9 @@ from fer_hub.errors import UserError
 from fer_hub.model_folder import read_record
 from fer_hub.recipes import WORKING_FLAGS, TrainConfig
 
-# What may change when a run is resumed: how long it is, where things lie, and how the machine works on it.
-FREE = WORKING_FLAGS | {"num_train_epochs", "max_train_steps"}
+# What may change when a run is resumed: how long it is, where things lie, and how the machine works on it. Teachers are
+# compared by their weights.
+FREE = WORKING_FLAGS | {"num_train_epochs", "max_train_steps", "teacher"}
 
 
 def state_to_resume(config: TrainConfig, output: Path, say: Callable[[str], None]) -> dict | None:
@@ -64,6 +65,8 @@ def require_same_run(before: dict, now: dict, output: Path) -> None:
     ]
     if before["global_batch_size"] != now["global_batch_size"]:
         changed.append(f"the global batch was {before['global_batch_size']}, is {now['global_batch_size']}")
+    if before.get("teachers", []) != now["teachers"]:
+        changed.append(f"the weights of --teacher {' '.join(now['config']['teacher'])} are others")
     if before["data"]["fingerprints"] != now["data"]["fingerprints"]:
         changed.append("the data set is another one")
     if changed:

@@ -4,6 +4,7 @@ import csv
 import io
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ from fer_hub.files import write_json, write_text
 from fer_hub.model import FERModel
 from fer_hub.recipes import TrainConfig, told
 from fer_hub.splits import Splits
+from fer_hub.teachers import fingerprints
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets", "numpy")
 
@@ -24,6 +26,7 @@ def create(
     config: TrainConfig,
     command: str,
     model: FERModel,
+    teachers: Sequence[FERModel],
     splits: Splits,
     device: torch.device,
     processes: int,
@@ -39,6 +42,7 @@ def create(
         "architecture": model.architecture,
         "num_parameters": model.num_parameters,
         "base_model": _base_model(config, model),
+        "teachers": fingerprints(teachers),
         "global_batch_size": batch_size,
         "environment": {
             "device": device.type,

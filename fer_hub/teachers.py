@@ -1,5 +1,6 @@
 """Models that a student learns from: loaded before the data, and asked together."""
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -24,6 +25,17 @@ def load_teachers(config: TrainConfig, device: torch.device) -> list[FERModel]:
             require_crops(teacher.network, teacher.in_chans, config.crop_size, f"--teacher {name}")
         teacher.to(device, memory_format=torch.channels_last)
     return teachers
+
+
+def fingerprints(teachers: Sequence[FERModel]) -> list[str]:
+    """A name for the weights of each (16 hexadecimal digits): a stopped run must go on with the same teachers."""
+    digests = []
+    for teacher in teachers:
+        digest = hashlib.sha256()
+        for key, tensor in teacher.saved_state_dict().items():
+            digest.update(key.encode() + tensor.numpy().tobytes())
+        digests.append(digest.hexdigest()[:16])
+    return digests
 
 
 def require_classes(config: TrainConfig, teachers: Sequence[FERModel], label_names: tuple[str, ...]) -> None:

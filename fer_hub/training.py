@@ -29,6 +29,7 @@ from fer_hub.files import write_json, write_text
 from fer_hub.initial_model import create_model
 from fer_hub.loss import training_loss
 from fer_hub.model import FERModel
+from fer_hub.network import arguments as architecture_arguments
 from fer_hub.optimizer import create_optimizer
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.resume import require_same_run, require_uncalibrated, state_to_resume
@@ -75,8 +76,10 @@ def train(config: TrainConfig, command: str) -> dict | None:
     per_device = per_device_batch_size(config, processes)
     batch_size = per_device * processes * config.gradient_accumulation_steps
 
-    # --- data ---
-    teachers = load_teachers(config, device)  # first: a teacher that is not there costs no loading of data
+    # --- data, after what can be wrong without it ---
+    if config.init_from is None:
+        architecture_arguments(config.architecture, config.model_args)
+    teachers = load_teachers(config, device)
     with accelerator.main_process_first():  # the others read what the first has cached
         splits = load_splits(config)
     require_classes(config, teachers, splits.label_names)
@@ -105,7 +108,9 @@ def train(config: TrainConfig, command: str) -> dict | None:
     autocast_dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
-    record = run_record.create(config, command, network, splits, device, processes, batch_size, threads, precision)
+    record = run_record.create(
+        config, command, network, teachers, splits, device, processes, batch_size, threads, precision
+    )
     progress = {"step": 0, "totals": [0.0, 0.0, 0], "history": [], "best": None, "seconds": 0.0, "images": 0}
     if state:
         require_same_run(state["record"], record, output)

@@ -63,7 +63,16 @@ def test_an_export_goes_to_the_model_that_was_named(folder, tmp_path, monkeypatc
 
 def test_info_of_a_model_without_records(folder, capsys):
     assert cli.main(["info", folder]) == 0
-    assert "no results are recorded" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "no results are recorded" in told and "certainty" not in told
+
+
+def test_info_of_a_calibrated_model(folder, capsys):
+    model = FERModel.from_pretrained(folder)
+    model.temperature, model.abstention_threshold = 1.25, 0.5
+    model.save_config(Path(folder))
+    assert cli.main(["info", folder]) == 0
+    assert "certainty calibrated, temperature 1.25, uncertain below 0.50\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

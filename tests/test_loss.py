@@ -1,6 +1,7 @@
 """The training loss against numbers that are computed in another way, and the teachers in it."""
 
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from torch.nn import functional as F
 from fer_hub import FERModel, UserError
 from fer_hub.loss import distillation_loss, training_loss
 from fer_hub.recipes import RECIPES
-from fer_hub.teachers import ensemble, ensemble_of_all, load_teachers, require_classes
+from fer_hub.resume import require_same_run
+from fer_hub.teachers import ensemble, ensemble_of_all, fingerprints, load_teachers, require_classes
 
 PAPER = RECIPES["paper"]
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (6, 7)).astype(np.float32))
@@ -126,3 +128,19 @@ def test_teachers_of_no_use_are_refused(folders):
         load_teachers(replace(config, crop_size=44), torch.device("cpu"))
     with pytest.raises(UserError, match="no model at nowhere"):
         load_teachers(replace(config, teacher=("nowhere",)), torch.device("cpu"))
+
+
+def test_a_run_goes_on_with_the_same_teachers_wherever_they_lie(folders, tmp_path):
+    shutil.copytree(folders / "resnet", tmp_path / "moved")
+    torch.manual_seed(1)
+    FERModel("test_resnet").save_pretrained(tmp_path / "other")
+
+    def record(*names):
+        config = replace(PAPER, teacher=tuple(map(str, names)))
+        known = fingerprints(load_teachers(config, torch.device("cpu")))
+        return {"config": asdict(config), "global_batch_size": 64, "data": {"fingerprints": {}}, "teachers": known}
+
+    before = record("paper-cnn", folders / "resnet")
+    require_same_run(before, record("paper-cnn", tmp_path / "moved"), tmp_path)
+    with pytest.raises(UserError, match="the weights of --teacher paper-cnn .*other are others"):
+        require_same_run(before, record("paper-cnn", tmp_path / "other"), tmp_path)

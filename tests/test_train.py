@@ -464,7 +464,11 @@ def test_samples_are_stratified(data, tmp_path):
         (["--momentum", "1"], "argument --momentum: '1' is not a number above 0 and below 1"),
         (["--momentum", "0"], "argument --momentum: '0' is not a number above 0"),
         (["--momentum", "0.9"], "--momentum is for --optimizer sgd or muon"),
-        (["--initial_accumulator_value", "1", "--optimizer", "sgd"], "is for --optimizer adagrad"),
+        (["--optimizer", "muon"], "is for adagrad: add --learning_rate, for muon for example 0.005"),
+        (
+            ["--initial_accumulator_value", "1", "--optimizer", "sgd", "--learning_rate", ".1"],
+            "is for --optimizer adagrad",
+        ),
         (["--rotation", "nan"], "argument --rotation: 'nan' is not a number from 0"),
         (["--crop_size", "49"], "argument --crop_size: '49' is not a whole number from 1 to 48"),
         (["--crop_size", "44", "--dataset_name", "DATA"], "Take whole ones, --crop_size 48, or an architecture"),
