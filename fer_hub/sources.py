@@ -2,6 +2,7 @@
 
 import glob
 import io
+import logging
 import re
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from PIL import Image
 from fer_hub import synthetic
 from fer_hub.errors import UserError
 from fer_hub.labels import EMOTIONS, canonical_name
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 # Keys are compared without case, digits and punctuation. PublicTest and PrivateTest are the names of the 2013 contest.
@@ -128,11 +131,20 @@ def _image_folder_split(classes: list[Path], emotions_only: bool) -> Dataset:
                 canonical_name(folder.name)
             except UserError as error:
                 raise UserError(f"{folder}: {error} Other classes: --label_set auto, or --label_map FILE.") from error
-        for file in sorted(folder.iterdir()):
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
-                columns["image"].append({"bytes": file.read_bytes(), "path": str(file)})
-                columns["label"].append(folder.name)
-                columns["name"].append(file.name)
+        files = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
+        images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        if len(images) < len(files):
+            other = next(file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES)
+            logger.warning(
+                "%s: %s, the first of %d that are not images (%s), is passed over.", folder, other.name,
+                len(files) - len(images), " ".join(sorted(IMAGE_SUFFIXES)),
+            )  # fmt: skip
+        if not images:
+            logger.warning("%s holds no images.", folder)
+        for file in images:
+            columns["image"].append({"bytes": file.read_bytes(), "path": str(file)})
+            columns["label"].append(folder.name)
+            columns["name"].append(file.name)
     text = datasets.Value("string")
     return Dataset.from_dict(
         columns, features=datasets.Features({"image": datasets.Image(), "label": text, "name": text})

@@ -617,6 +617,18 @@ def test_split_folder_without_images(faces, write_folders, kind):
     refused(root, str(root), "test split is empty")
 
 
+def test_files_of_other_formats_and_empty_folders_are_told(faces, write_folders, caplog):
+    root = write_folders(faces["train"], "train", "face")
+    write_folders(faces["validation"], "validation", "face")
+    for name in ("a.heic", "b.avif"):
+        (root / "train" / "sad" / name).write_bytes(b"pixels in another format")
+    (root / "validation" / "happiness").mkdir()
+    loaded = dataset.load(str(root))
+    assert len(loaded["train"]) == len(faces["train"])
+    assert f"{root / 'train' / 'sad'}: a.heic, the first of 2 that are not images (.bmp " in caplog.text
+    assert f"{root / 'validation' / 'happiness'} holds no images" in caplog.text and len(caplog.messages) == 2
+
+
 def test_undecodable_image_in_a_folder_is_named(faces, write_folders):
     root = write_folders(faces["train"], "train", "face")
     root = write_folders(faces["validation"], "validation", "face")
