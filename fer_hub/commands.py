@@ -221,21 +221,28 @@ def compare(given) -> tuple[dict, str]:
 
 
 def duplicates(given) -> tuple[dict, str]:
+    from datasets import Image
+
     from fer_hub import dataset, duplicates
     from fer_hub.pixels import decode
 
     loaded = dataset.load(given.source, given.dataset_revision, labels=_labels(given, given.ferplus))
     dataset.say_left_out(loaded, loaded)
     pixels = {name: decode(split, f"{given.source}, split {name}") for name, split in loaded.items()}
-    names = next(iter(loaded.values())).features["label"].names
+    stored = loaded.cast_column("image", Image(decode=False))
+    names = stored["train"].features["label"].names
     groups = []
     for group in duplicates.find_groups(pixels):
-        images = [{"split": split, "row": row, "label": names[int(pixels[split].labels[row])]} for split, row in group]
+        images = []
+        for split, row in group:
+            shown = stored[split][row]
+            file = {"file": shown["image"]["path"]} if shown["image"]["path"] else {}
+            images.append({"split": split, "row": row, "label": names[shown["label"]], **file})
         groups.append({"images": images, "contradictory": len({image["label"] for image in images}) > 1})
     counts = duplicates.report(pixels)
     lines = [
         ("contradictory: " if group["contradictory"] else "")
-        + ", ".join(f"{image['split']} {image['row']} {image['label']}" for image in group["images"])
+        + ", ".join(f"{image['split']} {image.get('file', image['row'])} {image['label']}" for image in group["images"])
         for group in sorted(groups, key=lambda group: not group["contradictory"])
     ]
     lines += [f"{key.replace('_', ' ')}: {count:,}" for key, count in counts.items()]

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fer_hub import EMOTIONS, FERModel, cli, coverage, synthetic
 from fer_hub.locate import SHIPPED
@@ -213,6 +214,23 @@ def test_duplicates_are_listed_with_their_labels(capsys, data):
     ]
     cli.main(["duplicates", data])
     assert capsys.readouterr().out.startswith("contradictory: train 1 ")
+
+
+def test_duplicates_in_folders_are_told_by_file(capsys, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (8, 48, 48), dtype=np.uint8)
+    noise[5] = noise[2]
+    for number, image in enumerate(noise):
+        file = tmp_path / "train" / ("happy", "sad")[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+    shutil.copytree(tmp_path / "train", tmp_path / "validation")
+    _, found = run(capsys, "duplicates", tmp_path)
+    (group,) = [group for group in found["groups"] if group["contradictory"]]
+    assert {image["file"] for image in group["images"]} == {
+        str(tmp_path / split / name) for split in ("train", "validation") for name in ("happy/2.png", "sad/5.png")
+    }
+    cli.main(["duplicates", str(tmp_path)])
+    assert f"train {tmp_path / 'train' / 'happy' / '2.png'} happy, " in capsys.readouterr().out
 
 
 def test_comparisons_need_two_models_of_the_same_classes(capsys, data, tmp_path):
