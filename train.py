@@ -161,9 +161,11 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
             "--init_from brings its own architecture and weights: leave out --architecture, --model_args and "
             "--pretrained."
         )
+    warms_up = config.lr_scheduler_type != "constant"
     for flag, needed, is_there in (
         ("momentum", "--optimizer sgd or muon", config.optimizer in ("sgd", "muon")),
         ("initial_accumulator_value", "--optimizer adagrad", config.optimizer == "adagrad"),
+        ("num_warmup_steps", "--lr_scheduler_type cosine, linear or constant_with_warmup", warms_up),
         ("cache_teachers", "--teacher", config.teacher),
         ("distillation_weight", "--teacher", config.teacher),
         ("distillation_temperature", "--teacher", config.teacher),

@@ -173,6 +173,9 @@ def compare(given) -> tuple[dict, str]:
 
     if len(set(given.models)) < 2:
         raise UserError("a comparison takes two different models or prediction files at least.")
+    place = given.name or "comparison"
+    if given.write:  # before the models are asked, which takes minutes
+        tables.require_place(given.write, place)
     label_set = _labels(given, given.ferplus)
     loaded = dataset.load(given.dataset_name, given.dataset_revision, labels=label_set)
     if given.split not in loaded:
@@ -216,7 +219,7 @@ def compare(given) -> tuple[dict, str]:
         write_text(folder / "comparison.md", text + "\n")
         plots.plot_comparison(compared, f"{given.dataset_name}, {given.split}", folder / "comparison.png")
     if given.write:
-        tables.write_table(given.write, given.name or "comparison", text)
+        tables.write_table(given.write, place, text)
     return compared, text
 
 

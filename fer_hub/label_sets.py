@@ -3,7 +3,9 @@
 In come the labels as a source has them, names or numbers; out come the classes and each image's number among them.
 """
 
+import difflib
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +17,9 @@ import numpy as np
 
 from fer_hub import ferplus
 from fer_hub.errors import UserError
-from fer_hub.labels import EMOTIONS, canonical_name, key
+from fer_hub.labels import ALIASES, EMOTIONS, FERPLUS, canonical_name, key
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,11 @@ def read_map(path: str | Path) -> dict[str, str | None]:
             f"--label_map: {path} must be a JSON object from labels as the data has them to classes, or to null for "
             'images to leave out: {"1": "surprise", "contempt": null}'
         )
-    return {label: None if value is None else _our_name(value) for label, value in found.items()}
+    mapping = {label: None if value is None else _our_name(value) for label, value in found.items()}
+    for name in dict.fromkeys(value for value in mapping.values() if value and value.lower() not in FERPLUS):
+        if close := difflib.get_close_matches(name.lower(), [*FERPLUS, *ALIASES], 1, cutoff=0.8):
+            logger.warning("--label_map: %s is a class of its own. If %s is meant, write that.", name, close[0])
+    return mapping
 
 
 def number(raw: Mapping[str, Raw], labels: LabelSet, source: str) -> tuple[tuple[str, ...], dict[str, Numbered]]:

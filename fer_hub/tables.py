@@ -21,8 +21,40 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def require_place(file: str | Path, name: str) -> tuple[str, str]:
+    """Finds the lines `<!-- results:NAME -->` and `<!-- /results:NAME -->` of a Markdown file.
+
+    Args:
+        file: a Markdown file.
+        name: of the markers.
+
+    Returns:
+        The text before the place, and the text behind it; the markers belong to the place.
+
+    Raises:
+        UserError: the file cannot be read, a marker is missing or stands there twice, or the end comes before the
+            start.
+    """
+    file, (start, end) = Path(file), _markers(name)
+    try:
+        text = file.read_bytes().decode()  # not read_text, which would change the ends of lines
+    except OSError as error:
+        raise UserError(f"cannot open {file}: {error.strerror}. Name a Markdown file.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not text in UTF-8. Save it as such.") from error
+    for marker in (start, end):
+        if text.count(marker) != 1:
+            raise UserError(
+                f"{file} has {marker} {text.count(marker)} times, once is needed. "
+                f"Mark the table's place by the lines {start} and {end}."
+            )
+    if text.index(end) < text.index(start):
+        raise UserError(f"{file}: {end} stands before {start}. Swap them.")
+    return text[: text.index(start)], text[text.index(end) + len(end) :]
+
+
 def write_table(file: str | Path, name: str, table: str) -> bool:
-    """Replaces what stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->`; all else stays, byte for byte.
+    """Replaces what stands between the markers of `require_place`; all else stays, byte for byte.
 
     Args:
         file: a Markdown file.
@@ -33,30 +65,19 @@ def write_table(file: str | Path, name: str, table: str) -> bool:
         Whether the file changed; the same table again changes nothing.
 
     Raises:
-        UserError: the file cannot be read or written, a marker is missing or stands there twice, or the end comes
-            before the start.
+        UserError: as `require_place`, or the file cannot be written.
     """
-    file, start, end = Path(file), f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
-    try:
-        before = file.read_bytes().decode()  # not read_text, which would change the ends of lines
-    except OSError as error:
-        raise UserError(f"cannot open {file}: {error.strerror}. Name a Markdown file.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not text in UTF-8. Save it as such.") from error
-    for marker in (start, end):
-        if before.count(marker) != 1:
-            raise UserError(
-                f"{file} has {marker} {before.count(marker)} times, once is needed. "
-                f"Mark the table's place by the lines {start} and {end}."
-            )
-    if before.index(end) < before.index(start):
-        raise UserError(f"{file}: {end} stands before {start}. Swap them.")
-    line_end = "\r\n" if "\r\n" in before else "\n"
-    head, tail = before[: before.index(start)], before[before.index(end) :]
-    after = head + line_end.join([start, *table.splitlines()]) + line_end + tail
+    head, tail = require_place(file, name)
+    before, (start, end) = Path(file).read_bytes(), _markers(name)
+    line_end = "\r\n" if b"\r\n" in before else "\n"
+    after = (head + line_end.join([start, *table.splitlines(), end]) + tail).encode()
     if after != before:
-        write_atomically(file, lambda temporary: temporary.write_bytes(after.encode()))
+        write_atomically(Path(file), lambda temporary: temporary.write_bytes(after))
     return after != before
+
+
+def _markers(name: str) -> tuple[str, str]:
+    return f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
 
 
 def _cell(value: object) -> str:

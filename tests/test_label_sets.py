@@ -97,6 +97,13 @@ def test_files_that_are_no_map(tmp_path, text, said):
         read_map(path)
 
 
+def test_a_misspelled_class_of_a_map_is_told(tmp_path, caplog):
+    mapping = read_map(of_map(tmp_path, {"1": "suprise", "2": "sadness", "3": "bored", "4": "Contempt", "5": None}))
+    assert mapping == {"1": "suprise", "2": "sad", "3": "bored", "4": "Contempt", "5": None}
+    (message,) = caplog.messages
+    assert message == "--label_map: suprise is a class of its own. If surprise is meant, write that."
+
+
 # --- auto ---
 
 

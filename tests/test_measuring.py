@@ -233,6 +233,16 @@ def test_duplicates_in_folders_are_told_by_file(capsys, tmp_path):
     assert f"train {tmp_path / 'train' / 'happy' / '2.png'} happy, " in capsys.readouterr().out
 
 
+def test_a_comparison_without_a_place_for_its_table_asks_no_model(capsys, data, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("no markers")
+    asked = ("compare", "nowhere", "paper-cnn", "--dataset_name", data, "--write", page)
+    status, said = run(capsys, *asked)
+    assert status == 2 and "<!-- results:comparison --> 0 times" in said
+    page.write_text("<!-- results:comparison -->\n<!-- /results:comparison -->")
+    assert "no model at nowhere" in run(capsys, *asked)[1]
+
+
 def test_comparisons_need_two_models_of_the_same_classes(capsys, data, tmp_path):
     assert "two different models" in run(capsys, "compare", "paper-cnn", "--dataset_name", data)[1]
     FERModel(label_names=(*EMOTIONS[:6], "contempt")).save_pretrained(tmp_path / "other")

@@ -472,6 +472,7 @@ def test_samples_are_stratified(data, tmp_path):
         (["--rotation", "nan"], "argument --rotation: 'nan' is not a number from 0"),
         (["--crop_size", "49"], "argument --crop_size: '49' is not a whole number from 1 to 48"),
         (["--crop_size", "44", "--dataset_name", "DATA"], "Take whole ones, --crop_size 48, or an architecture"),
+        (["--num_warmup_steps", "9"], "--num_warmup_steps is for --lr_scheduler_type cosine, linear or"),
         (["--cache_teachers"], "--cache_teachers is for --teacher: add that, or leave"),
         (["--distillation_weight", "1"], "--distillation_weight is for --teacher: add that, or leave"),
         (["--distillation_temperature", "2"], "--distillation_temperature is for --teacher"),
