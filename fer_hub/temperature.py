@@ -85,7 +85,7 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
     Raises:
         UserError: the model is calibrated already, or the data are not those of its recorded results.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(folder).expanduser().absolute()  # a relative one may have the name of a shipped model
     model_folder.require_model(folder, str(folder))
     model = FERModel.from_pretrained(folder)
     with safe_open(folder / model_folder.WEIGHTS, "pt") as weights:
