@@ -24,6 +24,7 @@ from fer_hub.errors import UserError
 from fer_hub.images import FILTER, SIZE
 from fer_hub.model import FERModel
 from fer_hub.paper_cnn import PaperCNN
+from fer_hub.vgg import VGG
 
 COLORMAP = "inferno"  # lightness rises from end to end: it also reads without colour
 ROWS = {"upper": "forehead and brows", "middle": "eyes, nose and cheeks", "lower": "mouth and chin"}
@@ -153,6 +154,11 @@ def _last_map(model: FERModel, blank: torch.Tensor) -> nn.Module:
 
 def _over_crop(cells: torch.Tensor, network: nn.Module) -> torch.Tensor:
     """A map, float (1, 1, h, h) -> float (48, 48), bilinear, each cell where it looks."""
+    if isinstance(network, VGG) and network.center:  # the rest of the crop is not looked at
+        before = (SIZE - network.center) // 2
+        after = SIZE - network.center - before
+        middle = F.interpolate(cells, (network.center, network.center), mode="bilinear")
+        return F.pad(middle, (before, after, before, after))[0, 0]
     if not isinstance(network, PaperCNN):
         return F.interpolate(cells, (SIZE, SIZE), mode="bilinear")[0, 0]
     # Convolutions without padding leave out the border: the middles of conv3's 8 cells are at the pixels 8.5, 12.5,

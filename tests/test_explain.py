@@ -190,6 +190,21 @@ def state(model):
     )  # fmt: skip
 
 
+def test_what_a_network_does_not_look_at_has_no_heat():
+    torch.manual_seed(0)
+    model = FERModel("fer_vgg", model_args={"widths": [4, 8], "depths": [1, 1], "center": 38})
+    square = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    heat = heat_map(model, square)
+    assert heat[5:43, 5:43].max() == 1
+    heat[5:43, 5:43] = 0
+    assert not heat.any()
+    square[:5] = 0  # nor does it change what is seen
+    model.eval()
+    with torch.inference_mode():
+        changed, blank = (model(torch.from_numpy(image)[None]) for image in (square, np.pad(square[5:43, 5:43], 5)))
+    assert torch.equal(changed, blank)
+
+
 def test_the_model_is_left_as_it_was():
     model = FERModel("resnet18", drop_rate=0.5).train()
     model.network.layer2.eval()

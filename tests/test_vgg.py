@@ -28,6 +28,20 @@ def test_takes_images_of_other_sides(side):
     assert VGG().eval()(torch.rand(2, 1, side, side)).shape == (2, 7)
 
 
+def test_prediction_sees_the_middle_and_training_what_it_gets():
+    whole = VGG(widths=(4, 8), depths=(1, 1))
+    middle = VGG(widths=(4, 8), depths=(1, 1), center=40)
+    middle.load_state_dict(whole.state_dict())
+    images = torch.rand(2, 1, 48, 48)
+    piece = images[:, :, 4:44, 4:44]
+    torch.testing.assert_close(middle.train()(images), whole.train()(images))
+    expected = whole.eval()(piece)
+    torch.testing.assert_close(middle.eval()(images), expected)
+    torch.testing.assert_close(middle(piece), expected)
+    assert middle(images[:, :, :32]).shape == (2, 7)  # a side below it stays as it is
+    assert not torch.allclose(whole(images), expected)
+
+
 def test_a_gray_network_sees_the_luma_of_colours():
     model, colours = VGG().eval(), torch.rand(2, 3, 48, 48)
     luma = (colours * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
