@@ -149,7 +149,8 @@ def told(config: Mapping) -> list[str]:
     if augmentation:
         lines.append(f"Augmentation: {augmentation}")
     if config["teacher"]:
-        of_teachers = listed("distillation_weight", "distillation_temperature", "cache_teachers")
+        of_teachers = listed("distillation_weight", "distillation_temperature")
+        of_teachers += ", asked once" if config["cache_teachers"] else ""
         lines.append(f"Teachers: {', '.join(config['teacher'])}; {of_teachers}")
     return lines
 

@@ -91,9 +91,6 @@ def train(config: TrainConfig, command: str) -> dict | None:
         targets = splits.train.targets.to(device)
     elif augment.mixes(config) or config.cache_teachers:
         targets = F.one_hot(labels, len(splits.label_names)).float()
-    if config.cache_teachers:  # beside the labels, so that what blends images blends both
-        opinions = ensemble_of_all(teachers, images, config.distillation_temperature, accelerator)
-        targets = torch.cat([targets, opinions.to(device)], 1)
     # An incomplete last batch is used too, unless it has fewer images than there are processes.
     steps_per_epoch = len(splits.train) // batch_size + (len(splits.train) % batch_size >= processes)
     total_steps = config.max_train_steps or config.num_train_epochs * steps_per_epoch
@@ -127,6 +124,10 @@ def train(config: TrainConfig, command: str) -> dict | None:
             average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
+
+    if config.cache_teachers:  # beside the labels, so that what blends images blends both; takes minutes, so only now
+        opinions = ensemble_of_all(teachers, images, config.distillation_temperature, accelerator)
+        targets = torch.cat([targets, opinions.to(device)], 1)
 
     def save_state() -> None:
         if not all(parameter.isfinite().all() for parameter in network.parameters()):

@@ -339,12 +339,14 @@ def test_numbers_are_those_of_the_inputs():
 
 
 def test_the_training_of_another_recipe_is_told():
-    flags = asdict(replace(RECIPES["small"], seed=3, teacher=("runs/a", "runs/b"), distillation_weight=0.7))
+    flags = asdict(
+        replace(RECIPES["small"], seed=3, teacher=("runs/a", "runs/b"), cache_teachers=True, distillation_weight=0.7)
+    )
     results, record = changed(**{f"config__{name}": value for name, value in flags.items()})
     page = card.render(results, record)
     assert "- Muon: learning rate 0.005, lr scheduler type cosine, num warmup steps 500" in page
     assert "- Augmentation: hflip 0.5, rotation 15.0" in page
-    assert "- Teachers: runs/a, runs/b; distillation weight 0.7, distillation temperature 1.0" in page
+    assert "- Teachers: runs/a, runs/b; distillation weight 0.7, distillation temperature 1.0, asked once\n" in page
     assert "which had the highest accuracy on validation" in page and "lowest loss" not in page
     assert "Adagrad" not in page
 
