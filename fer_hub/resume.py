@@ -63,6 +63,8 @@ def require_same_run(before: dict, now: dict, output: Path) -> None:
         for key, value in now["config"].items()
         if key not in FREE and old[key] != value
     ]
+    if old["recipe"] != now["config"]["recipe"]:
+        changed = changed[:1]  # the fields that follow differ because of it
     if before["global_batch_size"] != now["global_batch_size"]:
         changed.append(f"the global batch was {before['global_batch_size']}, is {now['global_batch_size']}")
     if before.get("teachers", []) != now["teachers"]:
