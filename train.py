@@ -104,7 +104,9 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     optimization.add_argument("--label_smoothing", type=_below_one, help="share of a label spread over all classes")
     optimization.add_argument("--ema_decay", type=_below_one, help="evaluate and save averaged weights; 0: no")
     optimization.add_argument("--metric_for_best_model", choices=("loss", "accuracy"), help="on validation")
-    optimization.add_argument("--teacher", nargs="+", help="learn from these models' probabilities too")
+    optimization.add_argument(
+        "--teacher", nargs="+", help="learn from these models' probabilities too; of several, each image asks one"
+    )
     optimization.add_argument(
         "--cache_teachers",
         action="store_true",

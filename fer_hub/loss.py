@@ -14,7 +14,7 @@ def training_loss(
     Args:
         logits: float (B, C).
         targets: int64 (B,), or float (B, C): distributions.
-        opinion: the teachers' probabilities, float (B, C), as `teachers.ensemble` gives them; None without teachers.
+        opinion: the teachers' probabilities, float (B, C), as `teachers.ask` gives them; None without teachers.
         config: `label_smoothing` is the share of the targets that is spread evenly over the classes,
             `distillation_weight` the share of the loss that is the teachers'.
     """

@@ -54,7 +54,7 @@ class TrainConfig:
     cutmix: float = 0.0
 
     label_smoothing: float = 0.0
-    teacher: tuple[str, ...] = ()  # models whose mean probabilities are learned too
+    teacher: tuple[str, ...] = ()  # models whose probabilities are learned too
     cache_teachers: bool = False  # asked once, not in every step about what augmentation made of the images
     distillation_weight: float = 0.5  # of the teachers; the labels have the rest
     distillation_temperature: float = 1.0

@@ -1,4 +1,4 @@
-"""Models that a student learns from: loaded before the data, and asked together."""
+"""Models that a student learns from: loaded before the data, asked about what it sees."""
 
 import hashlib
 from collections.abc import Sequence
@@ -53,24 +53,30 @@ def require_classes(config: TrainConfig, teachers: Sequence[FERModel], label_nam
 
 
 @torch.no_grad()  # not inference mode, whose tensors a student's backward pass may not keep
-def ensemble(teachers: Sequence[FERModel], images: torch.Tensor, temperature: float) -> torch.Tensor:
-    """The mean of the teachers' probabilities.
+def ask(teachers: Sequence[FERModel], images: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Probabilities by one of the teachers for each image, who share the batch evenly, in random order.
+
+    What a student of many such batches learns is the mean of the teachers, as from all of them together: the gradient
+    of `distillation_loss` is linear in the opinion. But it costs no more than a single teacher.
 
     Args:
         teachers: at least one.
-        images: uint8 (B, S, S), 0-255.
+        images: uint8 (B, S, S), 0-255, in an order that has no meaning.
         temperature: divides the logits.
 
     Returns:
         float32 (B, C).
     """
-    return torch.stack([(teacher(images).float() / temperature).softmax(1) for teacher in teachers]).mean(0)
+    parts = images.chunk(len(teachers))
+    order = torch.randperm(len(teachers))[: len(parts)].tolist()
+    answers = [teachers[index](part) for index, part in zip(order, parts, strict=True)]
+    return (torch.cat(answers).float() / temperature).softmax(1)
 
 
 def ensemble_of_all(
     teachers: Sequence[FERModel], images: torch.Tensor, temperature: float, accelerator: Accelerator
 ) -> torch.Tensor:
-    """As `ensemble`, for a whole split and also over the mirror images: asked once, before the training.
+    """The mean of all teachers, for a whole split and its mirror images: asked once, before the training.
 
     Args:
         teachers: at least one.

@@ -35,7 +35,7 @@ from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.resume import require_same_run, require_uncalibrated, state_to_resume
 from fer_hub.signals import Interrupted, StopSignals
 from fer_hub.splits import load_splits
-from fer_hub.teachers import ensemble, ensemble_of_all, load_teachers, require_classes
+from fer_hub.teachers import ask, ensemble_of_all, load_teachers, require_classes
 from fer_hub.tracking import require_tracker
 
 # Losses stay on the device for this many steps: reading each one would make a GPU wait. A loss that is not finite, and
@@ -180,7 +180,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
                         with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None):
                             logits = model(inputs)
                             if teachers and not config.cache_teachers:
-                                opinion = ensemble(teachers, inputs, config.distillation_temperature)
+                                opinion = ask(teachers, inputs, config.distillation_temperature)
                         loss = training_loss(logits, wanted, opinion, config)
                         # The mean over the whole batch; DDP divides by the processes, which is taken back here.
                         scaler.scale(loss * (processes / len(batch))).backward()
