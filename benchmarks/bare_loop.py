@@ -20,7 +20,7 @@ hardware.tune_allocator()
 torch.set_num_threads(hardware.resolve_threads(None, 1))
 dtype = {"bf16": torch.bfloat16}.get(hardware.resolve_precision(None, torch.device("cpu")))
 torch.manual_seed(0)
-model = FERModel(drop_rate=0.5).to(memory_format=torch.channels_last)
+model = FERModel(drop_rate=0.5)
 optimizer = torch.optim.Adagrad(model.parameters(), 0.05, initial_accumulator_value=0.1, fused=True)
 batches = [(torch.randint(0, 256, (BATCH, 48, 48), dtype=torch.uint8), torch.randint(0, 7, (BATCH,))) for _ in range(8)]
 for step in range(20 + STEPS):

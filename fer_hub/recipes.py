@@ -115,8 +115,25 @@ _SMALL = replace(
     num_train_epochs=70,
 )
 
+# The paper's network, which learns what fer-small thinks of each changed image, and a little of the labels.
+_PAPER_PLUS = replace(
+    _SMALL,
+    recipe="paper-plus",
+    architecture="fer_paper_cnn",
+    drop_rate=0.2,
+    crop_size=None,
+    erasing=0.0,
+    label_smoothing=0.0,
+    teacher=("fer-small",),
+    distillation_weight=0.9,
+    distillation_temperature=2.0,
+    num_warmup_steps=100,
+    num_train_epochs=60,
+)
+
 RECIPES = {
     "paper": _PAPER,
+    "paper-plus": _PAPER_PLUS,
     "small": _SMALL,
 }
 

@@ -23,7 +23,7 @@ def load_teachers(config: TrainConfig, device: torch.device) -> list[FERModel]:
     for name, teacher in zip(config.teacher, teachers, strict=True):
         if config.crop_size and not config.cache_teachers:
             require_crops(teacher.network, teacher.in_chans, config.crop_size, f"--teacher {name}")
-        teacher.to(device, memory_format=torch.channels_last)
+        teacher.to(device)
     return teachers
 
 

@@ -97,7 +97,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
 
     # --- model ---
     torch.manual_seed(config.seed)
-    network = create_model(config, splits.label_names, say).to(device, memory_format=torch.channels_last)
+    network = create_model(config, splits.label_names, say).to(device)
     model = accelerator.prepare_model(network)
     average = ModelEmaV3(network, config.ema_decay, use_warmup=True) if config.ema_decay else None
     judged = average.module if average else network  # what is evaluated, selected and saved
@@ -251,7 +251,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
     # --- results, of the best checkpoint as everybody will load it ---
     accelerator.wait_for_everyone()
     hardware.release_free_memory()
-    best = FERModel.from_pretrained(output / "best").to(device, memory_format=torch.channels_last)
+    best = FERModel.from_pretrained(output / "best").to(device)
     results = {"validation": evaluate_model(best, splits.validation, accelerator)}
     if splits.test is not None:
         results["test"] = evaluate_model(best, splits.test, accelerator, splits.test_leaked)

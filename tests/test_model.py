@@ -367,3 +367,10 @@ def test_shipped_results_are_those_of_its_weights(fer2013_path):
     found = torch.tensor([list(one.values()) for one in model.predict(split.images.numpy())])
     assert (found.argmax(1) == split.labels).double().mean().item() == pytest.approx(recorded["accuracy"], abs=1e-12)
     assert torch.nn.functional.nll_loss(found.log(), split.labels).item() == pytest.approx(recorded["loss"], abs=1e-4)
+
+
+def test_the_memory_format_of_convolutions_survives_saving_and_loading(tmp_path):
+    FERModel().save_pretrained(tmp_path)
+    for model in (FERModel(), FERModel.from_pretrained(tmp_path), FERModel.from_pretrained("fer-small")):
+        kernels = [weight for weight in model.parameters() if weight.ndim == 4]
+        assert kernels and all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
