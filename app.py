@@ -14,7 +14,7 @@ def main() -> int:
         nargs="+",
         default=[],
         help="shipped names, folders or Hub ids (user/name) that visitors can choose, the first one by default; "
-        "default: the shipped model",
+        "default: fer-small",
     )
     parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, or this machine alone)")
     parser.add_argument("--port", type=_port, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")

@@ -20,6 +20,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fer_hub import FERModel, dataset, faces, images  # noqa: E402 (the checkout need not be installed)
+from fer_hub.locate import DEFAULT_MODEL  # noqa: E402
 
 WIDTH, HEIGHT = 640, 480
 
@@ -47,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_name", required=True)
     parser.add_argument("--split", default="validation", help="default: validation; look at test once, at the end")
-    parser.add_argument("--model", default="paper-cnn")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     arguments = parser.parse_args()
 
     model, detector = FERModel.from_pretrained(arguments.model), faces.RetinaFace()

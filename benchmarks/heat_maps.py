@@ -15,6 +15,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fer_hub import FERModel, dataset, explain, pixels  # noqa: E402 (the checkout need not be installed)
+from fer_hub.locate import DEFAULT_MODEL  # noqa: E402
 
 SIDE, STEP = 12, 4  # pixels of the square that covers, and between its places
 
@@ -32,7 +33,7 @@ def covered(images, place):
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--dataset_name", required=True)
 parser.add_argument("--split", default="validation")
-parser.add_argument("--model", default="paper-cnn")
+parser.add_argument("--model", default=DEFAULT_MODEL)
 given = parser.parse_args()
 
 model = FERModel.from_pretrained(given.model)

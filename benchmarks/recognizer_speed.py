@@ -42,7 +42,7 @@ def measure(torch_threads: int, onnx_threads: int, spinning: bool, repetitions: 
     import onnxruntime
     import torch
 
-    from fer_hub import EmotionRecognizer, FERModel, faces
+    from fer_hub import EmotionRecognizer, faces
 
     class Detector(faces.RetinaFace):
         """With other threads than the default detector."""
@@ -55,7 +55,7 @@ def measure(torch_threads: int, onnx_threads: int, spinning: bool, repetitions: 
             self._session = onnxruntime.InferenceSession(faces._weights(), options, providers=["CPUExecutionProvider"])
 
     torch.set_num_threads(torch_threads)
-    recognizer, image = EmotionRecognizer(FERModel.from_pretrained("paper-cnn"), Detector()), photo()
+    recognizer, image = EmotionRecognizer.from_pretrained(detector=Detector()), photo()
     times = {stage: [] for stage in STAGES}
     for repetition in range(-5, repetitions):  # the first ones warm up
         started = time.perf_counter()

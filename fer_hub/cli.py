@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("files", nargs="+", metavar="IMAGE|FOLDER|VIDEO",
                          help="a folder is searched with all its subfolders; a file that cannot be read is reported, "
                               "the others go on, and the exit status is 2")  # fmt: skip
-    predict.add_argument("--model", help=f"{any_model} (default: the shipped one)")
+    predict.add_argument("--model", help=f"{any_model} (default: fer-small)")
     predict.add_argument("--output", metavar="DIR",
                          help="a new folder, or that of an earlier run, for annotated copies, predictions.csv and "
                               "predictions.json; for each video NAME.csv and NAME.json with all frames (--json sums "

@@ -14,7 +14,7 @@ from fer_hub.errors import UserError
 from fer_hub.hub_errors import explain
 
 SHIPPED = Path(__file__).parent / "weights"
-DEFAULT_MODEL = "paper-cnn"  # of the demo; a shipped name
+DEFAULT_MODEL = "fer-small"  # of recognizer, page and `fer-hub predict`; a shipped name
 
 
 def shipped_names() -> list[str]:

@@ -73,7 +73,7 @@ class EmotionRecognizer:
         """Opens a model and joins it with a detector.
 
         Args:
-            name: a shipped name, an existing folder or a Hub id (`user/name`); default: the shipped model.
+            name: a shipped name, an existing folder or a Hub id (`user/name`); default: fer-small.
             detector: as for the class.
             **options: revision, token, cache_dir and local_files_only, as `FERModel.from_pretrained` takes them.
 

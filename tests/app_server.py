@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from fer_hub import FERModel
+from fer_hub.locate import DEFAULT_MODEL
 
 ROOT = Path(__file__).parent.parent
 SECOND = "second"  # the model that the shared page offers besides the shipped one
@@ -85,7 +86,7 @@ def shared() -> App:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fer-hub-app-")))
     FERModel().save_pretrained(folder / SECOND)
     (folder / SECOND / "README.md").unlink()  # a model of somebody's who wrote no card
-    return stack.enter_context(running(folder, "--model", "paper-cnn", SECOND))
+    return stack.enter_context(running(folder, "--model", DEFAULT_MODEL, SECOND))
 
 
 @contextmanager

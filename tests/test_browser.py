@@ -17,6 +17,7 @@ from PIL import Image
 from selenium.webdriver import ActionChains, Keys
 
 from fer_hub import EMOTIONS, colors
+from fer_hub.locate import DEFAULT_MODEL
 
 pytestmark = pytest.mark.skipif(browser.MISSING is not None, reason=str(browser.MISSING))
 ASTRONAUT = EXAMPLES / "astronaut.webp"
@@ -313,13 +314,13 @@ def test_about_shows_the_card_of_the_chosen_model(page, artifacts):
     go_to(page, "About")
     assert "PrivateTest" in one(page, "td", "PrivateTest").text
     figures = wait(page, lambda: all_of(page, ".prose img"))
-    card = (EXAMPLES.parent / "weights/paper-cnn/README.md").read_text()
+    card = (EXAMPLES.parent / f"weights/{DEFAULT_MODEL}/README.md").read_text()
     assert len(figures) == card.count("](figures/") > 0 and browser.unlabelled(page) == []
     for figure in figures:
         assert figure.get_attribute("src").startswith("data:image/png")
         assert wait(page, lambda figure=figure: figure.get_property("naturalWidth")) > 300
     browser.screenshot(page, artifacts / "about.png", height=1000)
-    for name, told in ((app_server.SECOND, "This model has no card"), ("paper-cnn", "PrivateTest")):
+    for name, told in ((app_server.SECOND, "This model has no card"), (DEFAULT_MODEL, "PrivateTest")):
         one(page, "input[aria-label='Model']").click()
         one(page, "[role=option]", name).click()
         wait(page, lambda told=told: told in one(page, "[role=tabpanel]").text)

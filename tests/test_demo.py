@@ -22,19 +22,19 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from fer_hub import EmotionRecognizer, demo, tabs
-from fer_hub.locate import shipped_names
+from fer_hub.locate import DEFAULT_MODEL, shipped_names
 
 ROOT = Path(__file__).parent.parent
 ASTRONAUT, GROUP = ROOT / "fer_hub/examples/astronaut.webp", ROOT / "fer_hub/examples/group.png"
 CROPS = sorted((ROOT / "fer_hub/examples").glob("crop-*.png"))
-MODELS = list(dict.fromkeys(("paper-cnn", app_server.SECOND, *shipped_names())))  # those of the command line first
+MODELS = list(dict.fromkeys((DEFAULT_MODEL, app_server.SECOND, *shipped_names())))  # those of the command line first
 FIELDS = {"emotion", "probabilities", "box", "detection_score", "uncertain"}
 MARK = {"meta": {"_type": "gradio.FileData"}}
 # What each call takes where it is asked without gradio_client, around the payload of a file or of several.
 CALLS = {
-    "predict": lambda payload, model="paper-cnn": [payload, model],
-    "predict_crops": lambda payload, model="paper-cnn": [payload if isinstance(payload, list) else [payload], model],
-    "video": lambda payload, model="paper-cnn": [payload, 3, model],
+    "predict": lambda payload, model=DEFAULT_MODEL: [payload, model],
+    "predict_crops": lambda payload, model=DEFAULT_MODEL: [payload if isinstance(payload, list) else [payload], model],
+    "video": lambda payload, model=DEFAULT_MODEL: [payload, 3, model],
 }
 
 
@@ -50,7 +50,7 @@ def client(app):
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return EmotionRecognizer.from_pretrained("paper-cnn")
+    return EmotionRecognizer.from_pretrained(DEFAULT_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_the_api_is_these_three_calls_and_each_takes_one_of_the_models(client):
 def test_both_models_of_the_command_line_can_be_chosen(app, client):
     config = httpx.get(f"{app.address}/config").json()
     (picker,) = [part["props"] for part in config["components"] if part["type"] == "dropdown"]
-    assert [name for name, _ in picker["choices"]] == MODELS and picker["value"] == "paper-cnn"
+    assert [name for name, _ in picker["choices"]] == MODELS and picker["value"] == DEFAULT_MODEL
     shipped = client.predict([handle_file(CROPS[0])], api_name="/predict_crops")
     second = client.predict([handle_file(CROPS[0])], app_server.SECOND, api_name="/predict_crops")
     model = EmotionRecognizer.from_pretrained(app.folder / app_server.SECOND)
@@ -244,7 +244,7 @@ def test_a_click_on_an_example_opens_nothing_else(app, kind, tmp_path):
     own = {"path": upload(app, "own.webp", ASTRONAUT.read_bytes()), **MARK}
     secret, address = {"path": str(tmp_path / "secret.webp")}, {"path": f"{app.listener}/photo.png", **MARK}
     for payload, told in ((own, '"success":true'), (secret, '"success":false'), (address, "fetches nothing")):
-        (done,) = in_session(app, kind, show, [payload if kind == "image" else [payload], "paper-cnn"])
+        (done,) = in_session(app, kind, show, [payload if kind == "image" else [payload], DEFAULT_MODEL])
         assert told.replace(" ", "") in done
 
 
@@ -347,7 +347,7 @@ def test_the_video_tab_leaves_no_folder(app, clip):
     before, show = set(app.temporary.iterdir()), handler(app, inputs="video", outputs="video")
     for content, told in ((clip.read_bytes(), "true"), (b"text", "false")):
         payload = {"path": upload(app, "clip.ts", content), **MARK}
-        (done,) = in_session(app, "a visitor", show, [payload, 10, "paper-cnn"])
+        (done,) = in_session(app, "a visitor", show, [payload, 10, DEFAULT_MODEL])
         assert f'"success":{told}' in done
     assert set(app.temporary.iterdir()) == before
 
@@ -355,7 +355,7 @@ def test_the_video_tab_leaves_no_folder(app, clip):
 def test_uploads_are_deleted_after_a_while(tmp_path, monkeypatch, recognizer):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(demo, "KEPT", 1)
-    page = demo.build({"paper-cnn": recognizer})
+    page = demo.build({DEFAULT_MODEL: recognizer})
     examples = {file for file in tmp_path.rglob("*") if file.is_file()}
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True)
     try:
@@ -385,7 +385,7 @@ def test_app_listens_where_the_environment_says(app):
     ("options", "words"),
     [
         (["--model", "nowhere"], "no model at nowhere"),
-        (["--model", "paper-cnn", "nowhere"], "no model at nowhere"),
+        (["--model", DEFAULT_MODEL, "nowhere"], "no model at nowhere"),
         (["--host", "127.0.0.2", "--port", "taken"], "cannot be served"),
     ],
 )

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -91,13 +92,15 @@ def test_json_has_what_the_recognizer_finds(here, capsys):
 def test_one_bad_file_of_a_folder_is_reported_and_the_rest_goes_on(here, capsys):
     assert main(["predict", "photos", "photos/../photos/a.png", "nowhere.png"]) == 2
     said = capsys.readouterr()
-    assert [line.split(", box")[0].rstrip("0123456789 %") for line in said.out.splitlines()] == [
-        "photos/a.jpg: happy",
-        "photos/a.png: happy",
+    *lines, last = said.out.splitlines()
+    assert [re.sub(r"(uncertain \()?\w+ \d+ %\)?, box .*", "FACE", line) for line in lines] == [
+        "photos/a.jpg: FACE",
+        "photos/a.png: FACE",
         "photos/z.bmp: no face found",
-        "photos/more/b.tif: surprise",
-        "2 of 6 files could not be read, or only in part",
+        "photos/more/b.tif: FACE",
     ]
+    assert "happy" in lines[0] and "happy" in lines[1]
+    assert last == "2 of 6 files could not be read, or only in part"
     first, second = said.err.splitlines()  # no progress bar: this is no terminal
     assert first.startswith("error: photos/cut.jpg is damaged") and second.startswith("error: cannot open nowhere.png")
 

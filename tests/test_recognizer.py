@@ -15,6 +15,7 @@ from skimage import data
 
 from fer_hub import EMOTIONS, EmotionRecognizer, FERModel, UserError, dataset, faces, images
 from fer_hub.faces import Detection, RetinaFace
+from fer_hub.locate import DEFAULT_MODEL
 from fer_hub.recognizer import Face
 
 COLOUR = data.astronaut()[:256, 100:356]  # one face, smiling
@@ -87,7 +88,7 @@ def test_a_second_call_gives_the_same(recognizer, found):
 
 
 def test_a_model_in_training_is_used_in_eval_mode_and_left_in_training(found):
-    recognizer = EmotionRecognizer(FERModel.from_pretrained("paper-cnn", drop_rate=0.5).train())
+    recognizer = EmotionRecognizer(FERModel.from_pretrained(DEFAULT_MODEL, drop_rate=0.5).train())
     assert_same(recognizer(COLOUR), found)
     assert recognizer.model.training
 
@@ -432,7 +433,8 @@ def save(tmp_path, recognizer):
     return save
 
 
-def test_the_threshold_of_the_model_decides_what_is_uncertain(save, recognizer, tmp_path):
+def test_the_threshold_of_the_model_decides_what_is_uncertain(save, tmp_path):
+    recognizer = EmotionRecognizer.from_pretrained(save(abstention_threshold=None))
     assert recognizer.model.abstention_threshold is None
     sure, unsure = Image.fromarray(COLOUR), Image.new("L", (60, 60), 128)
     boxes = [[BOX], [(0, 0, 60, 60)]]
