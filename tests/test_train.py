@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import forked
@@ -29,7 +30,7 @@ from fer_hub import EMOTIONS, FERModel, card, checkpoint, duplicates, training
 from fer_hub.evaluation import summarize
 from fer_hub.label_sets import LabelSet
 from fer_hub.pixels import Pixels, decode
-from fer_hub.recipes import TrainConfig
+from fer_hub.recipes import RECIPES, TrainConfig
 from fer_hub.sources import features, png
 from fer_hub.splits import Splits
 
@@ -207,7 +208,7 @@ def test_damaged_newest_state_falls_back_aloud(data, whole, tmp_path):
 EVERYTHING = (
     "--architecture", "test_resnet", "--drop_path_rate", 0.1, "--optimizer", "muon", "--learning_rate", 0.002,
     "--weight_decay", 0.05, "--lr_scheduler_type", "cosine", "--ema_decay", 0.8, "--metric_for_best_model", "accuracy",
-    "--label_smoothing", 0.1, "--teacher", "paper-cnn", "--distillation_temperature", 2, "--hflip", 0.5,
+    "--label_smoothing", 0.1, "--teacher", "paper-cnn", "fer-small", "--distillation_temperature", 2, "--hflip", 0.5,
     "--rotation", 10, "--scale", 0.1, "--translate", 0.1, "--brightness", 0.1, "--contrast", 0.2, "--erasing", 0.3,
     "--mixup", 0.2, "--cutmix", 1, "--num_threads", 1, "--no_test",
 )  # fmt: skip
@@ -218,7 +219,7 @@ def test_everything_at_once_killed_and_resumed_equals_uninterrupted(data, tmp_pa
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     out, _ = run(FORKED, *common, "--output_dir", whole)
     assert "Augmentation: hflip 0.5, rotation 10.0" in out
-    assert "Teachers: paper-cnn; distillation weight 0.5, distillation temperature 2.0" in out
+    assert "Teachers: paper-cnn, fer-small; distillation weight 0.5, distillation temperature 2.0" in out
     assert "learns  Muon: learning rate 0.002" in out and "ema decay 0.8" in out
 
     kill_after(start(FORKED, *common, "--output_dir", killed), killed, 3)
@@ -280,6 +281,18 @@ def test_a_student_of_teachers_alone_does_not_look_at_labels(asked, data, tmp_pa
     records = [json.loads((tmp_path / name / "train_config.json").read_text()) for name in ("one", "two")]
     assert records[0]["data"]["fingerprints"]["train"] != records[1]["data"]["fingerprints"]["train"]
     assert_same(weights(tmp_path / "one", 2), weights(tmp_path / "two", 2))
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - {"paper"}))
+def test_the_other_recipes_train_and_load(recipe, data, tmp_path):
+    out, _ = run(FORKED, "--recipe", recipe, "--dataset_name", data, "--output_dir", tmp_path, "--max_train_steps", 2)
+    wanted = RECIPES[recipe]
+    assert f"recipe {recipe}, seed 0" in out and f"model   {wanted.architecture}," in out
+    config = json.loads((tmp_path / "train_config.json").read_text())["config"]
+    given = {"output_dir": str(tmp_path), "dataset_name": str(data), "max_train_steps": 2}
+    assert config == json.loads(json.dumps(asdict(replace(wanted, **given))))
+    model = FERModel.from_pretrained(tmp_path / "best")
+    assert (model.architecture, model.mean) == (wanted.architecture, wanted.mean)
 
 
 def test_a_teacher_of_other_classes_is_refused(data, tmp_path):
