@@ -24,13 +24,13 @@ from fer_hub.files import write_atomically
 from fer_hub.images import SIZE
 from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.model import FERModel
+from fer_hub.onnx_session import BATCH, probabilities, run, session_of
 from fer_hub.pixels import stratified_sample
 from fer_hub.statistics import wilson
 
 # What torch's exporter writes by itself (any other goes through a converter); ONNX Runtime reads it since 1.14 (2023).
 OPSET = 18
 TOLERANCE = 1e-4  # of probabilities, against torch; exports differ by about 1e-6
-BATCH = 64  # images in one run; bounds memory
 CALIBRATION_IMAGES = 512
 PREPROCESSING = (
     f"A face, cut closely: to gray by ITU-R BT.601 luma, resized to {SIZE}x{SIZE} by antialiased bicubic interpolation "
@@ -116,7 +116,7 @@ def export_onnx(model: FERModel, path: Path) -> None:
     images = torch.randint(256, (7, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     proto = _trace(network, images[:2], model.architecture)  # torch would take a batch of one for a constant
     _forget_sources(proto.graph)
-    session = _session(onnxruntime, proto.SerializeToString())
+    session = session_of(onnxruntime, proto.SerializeToString())
     with torch.inference_mode():
         error = np.abs(run(session, images) - network(images).numpy()).max()
     if not error <= TOLERANCE:  # NaN fails, too
@@ -184,66 +184,6 @@ def export_int8(onnx_path: Path, path: Path, calibration: torch.Tensor) -> None:
     _write(proto, {**metadata, "quantization": f"{QUANTIZATION}; {len(calibration)} calibration images"}, path)
 
 
-def probabilities(path: Path, images: torch.Tensor | np.ndarray) -> np.ndarray:
-    """What an exported file says of faces: `run` of `open_session`, which opens the file each time."""
-    return run(open_session(path), images)
-
-
-def open_session(path: Path):
-    """Opens an exported file for any number of `run`s, on the CPU, with torch's number of threads.
-
-    Args:
-        path: a file of `export_onnx` or `export_int8`.
-
-    Returns:
-        An `onnxruntime.InferenceSession`.
-
-    Raises:
-        UserError: onnxruntime, the only package that this needs, is missing, or it is no such file.
-    """
-    try:
-        onnxruntime = import_module("onnxruntime")
-    except ImportError as error:
-        raise UserError(f"ONNX files need a package that is missing ({error}): pip install onnxruntime") from error
-    try:
-        session = _session(onnxruntime, Path(path).expanduser().read_bytes())
-    except Exception as error:  # onnxruntime raises a dozen types of its own
-        raise UserError(f"cannot read {path} as ONNX: {error}. Export it again: fer-hub export MODEL") from error
-    ports = [f"{port.name}, {port.type}" for port in (*session.get_inputs(), *session.get_outputs())]
-    if ports != ["images, tensor(uint8)", "probabilities, tensor(float)"] or not label_names(session):
-        raise UserError(
-            f"{path} is no ONNX file of FER Hub. Those take images, tensor(uint8) (N, {SIZE}, {SIZE}), give "
-            "probabilities, tensor(float) (N, C), and name the C classes in the metadata label_names, a JSON list; "
-            f"this one has {'; '.join(ports)}, and the classes {', '.join(label_names(session)) or 'unnamed'}. "
-            "Others can be run by a Python function of such images: module:function"
-        )
-    return session
-
-
-def label_names(session) -> tuple[str, ...]:
-    """The classes of a session, in the order of its probabilities; none where the file does not name them."""
-    try:
-        names = json.loads(session.get_modelmeta().custom_metadata_map["label_names"])
-    except (KeyError, ValueError):
-        return ()
-    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
-
-
-def run(session, images: torch.Tensor | np.ndarray) -> np.ndarray:
-    """The probabilities of faces.
-
-    Args:
-        session: as from `open_session`.
-        images: uint8 (N, 48, 48), 0-255, N > 0.
-
-    Returns:
-        float32 (N, C), in the order of `label_names`.
-    """
-    images = np.asarray(images)
-    batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    return np.concatenate([session.run(["probabilities"], {"images": batch})[0] for batch in batches])
-
-
 def _import_packages() -> tuple:
     """Imports what only exports need: onnx and onnxruntime, which are given back, and onnxscript."""
     try:
@@ -283,12 +223,6 @@ def _trace(network: torch.nn.Module, images: torch.Tensor, architecture: str):
         raise UserError(f"{architecture} cannot be exported to ONNX: {reason} Choose another architecture.") from error
     finally:
         logging.disable(disabled)
-
-
-def _session(onnxruntime, model: bytes):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _cut_at_zero(graph) -> list[str]:

@@ -16,6 +16,7 @@ from huggingface_hub import HfApi, snapshot_download
 from PIL import Image
 from tqdm import tqdm
 
+from fer_hub import onnx_session
 from fer_hub.errors import UserError
 from fer_hub.hub_errors import explain
 from fer_hub.labels import EMOTIONS, key
@@ -170,10 +171,9 @@ def _own(name: str, network: FERModel, model: FERModel) -> Predictor:
 
 
 def _onnx(name: str) -> Predictor:
-    from fer_hub import export  # which not every caller needs
-
-    session = export.open_session(Path(name))
-    return Predictor(name, _ours(export.label_names(session), name), lambda images: export.run(session, images))
+    session = onnx_session.open_session(Path(name))
+    labels = _ours(onnx_session.label_names(session), name)
+    return Predictor(name, labels, lambda images: onnx_session.run(session, images))
 
 
 def _callable(name: str, module: str, function: str) -> Predictor:

@@ -7,7 +7,8 @@ import torch
 
 import fer_hub
 from fer_hub import EMOTIONS, FERModel, UserError, dataset, pixels
-from fer_hub.export import OPSET, export, export_int8, export_onnx, probabilities
+from fer_hub.export import OPSET, export, export_int8, export_onnx
+from fer_hub.onnx_session import probabilities
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
