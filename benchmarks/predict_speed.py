@@ -15,17 +15,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer_hub import FERModel, export  # noqa: E402 (the checkout need not be installed)
+from fer_hub import FERModel, export, onnx_session  # noqa: E402 (the checkout need not be installed)
 from fer_hub.locate import shipped_names  # noqa: E402
 
-torch.set_num_threads(1)
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1
+torch.set_num_threads(1)  # of ONNX Runtime, too: its sessions take the same number
 drawn = np.random.default_rng(0).integers(0, 256, (64, 48, 48), dtype=np.uint8)
 
 print(f"{'model':15}{'faces':>7}{'predict':>10}{'default format':>16}{'ONNX Runtime':>14}")
@@ -34,13 +31,13 @@ for name in shipped_names():
     default = FERModel.from_pretrained(name).to(memory_format=torch.contiguous_format)
     with tempfile.TemporaryDirectory() as folder:
         export.export_onnx(model, Path(folder) / "model.onnx")
-        session = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+        session = onnx_session.open_session(Path(folder) / "model.onnx")
     for count, repetitions in ((1, 200), (64, 20)):
         faces = drawn[:count]
         calls = (
             lambda model=model, faces=faces: model.predict(faces),
             lambda default=default, faces=faces: default.predict(faces),
-            lambda session=session, faces=faces: session.run(None, {"images": faces}),
+            lambda session=session, faces=faces: onnx_session.run(session, faces),
         )
         times = tuple([] for _ in calls)
         for repetition in range(-3, repetitions):

@@ -111,12 +111,12 @@ def export_onnx(model: FERModel, path: Path) -> None:
         UserError: a package is missing, the architecture cannot be exported, the export differs from the model, or the
             file cannot be written. What stood at `path` then still stands.
     """
-    _, onnxruntime = _import_packages()
+    _import_packages()
     network = torch.nn.Sequential(copy.deepcopy(model).cpu().float().eval(), torch.nn.Softmax(1))
     images = torch.randint(256, (7, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     proto = _trace(network, images[:2], model.architecture)  # torch would take a batch of one for a constant
     _forget_sources(proto.graph)
-    session = session_of(onnxruntime, proto.SerializeToString())
+    session = session_of(proto.SerializeToString())
     with torch.inference_mode():
         error = np.abs(run(session, images) - network(images).numpy()).max()
     if not error <= TOLERANCE:  # NaN fails, too
@@ -146,7 +146,7 @@ def export_int8(onnx_path: Path, path: Path, calibration: torch.Tensor) -> None:
     Raises:
         UserError: a package is missing, or a file cannot be read or written.
     """
-    _, onnxruntime = _import_packages()
+    _import_packages()
     from onnxruntime import quantization
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
@@ -184,11 +184,12 @@ def export_int8(onnx_path: Path, path: Path, calibration: torch.Tensor) -> None:
     _write(proto, {**metadata, "quantization": f"{QUANTIZATION}; {len(calibration)} calibration images"}, path)
 
 
-def _import_packages() -> tuple:
-    """Imports what only exports need: onnx and onnxruntime, which are given back, and onnxscript."""
+def _import_packages():
+    """Imports what only exports need, and gives back onnx."""
     try:
         import_module("onnxscript")  # for torch's exporter
-        return import_module("onnx"), import_module("onnxruntime")
+        import_module("onnxruntime")
+        return import_module("onnx")
     except ImportError as error:
         raise UserError(
             f"exports need packages that are missing ({error}): pip install onnx onnxscript onnxruntime"
@@ -250,7 +251,7 @@ def _forget_sources(graph) -> None:
 
 
 def _read(path: Path):
-    onnx, _ = _import_packages()
+    onnx = _import_packages()
     try:
         return onnx.load_from_string(Path(path).read_bytes())
     except Exception as error:  # protobuf has its own types, which differ by its implementation
@@ -259,7 +260,7 @@ def _read(path: Path):
 
 def _write(proto, metadata: Mapping[str, str], path: Path) -> None:
     """Checks a graph and writes it as one file; `metadata` is added to what it has, without onnxruntime's notes."""
-    onnx, _ = _import_packages()
+    onnx = _import_packages()
     kept = {prop.key: prop.value for prop in proto.metadata_props if not prop.key.startswith("onnx.")}
     onnx.helper.set_model_props(proto, {**kept, **metadata})
     # Newer than needed, it would keep older runtimes from reading the file.

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fer_hub import card, images, model_folder, network
+from fer_hub import card, images, model_config, model_folder, network
 from fer_hub.errors import UserError
 from fer_hub.files import write_atomically, write_json, write_text
 from fer_hub.images import SIZE
@@ -337,27 +337,23 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             UserError: nothing is there, or it is not a complete model; the message names what is missing.
         """
         folder, commit = locate(str(name), revision, token, cache_dir, local_files_only)
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            architecture, label_names, args = _checked(config)
-            cfg = config["pretrained_cfg"]
-            saved_chans, mean, std = int(cfg["input_size"][0]), float(cfg["mean"][0]), float(cfg["std"][0])
-            if saved_chans not in (1, 3) or not std > 0:
-                raise ValueError(f"input_size {cfg['input_size']}, std {cfg['std']}")
-            temperature, threshold = config.get("temperature"), config.get("abstention_threshold")
-            if not (threshold is None or (isinstance(threshold, int | float) and 0 <= threshold <= 1)):
-                raise ValueError(f"abstention_threshold {threshold!r}")
-            if not (temperature is None or (isinstance(temperature, int | float) and temperature > 0)):
-                raise ValueError(f"temperature {temperature!r}")
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise UserError(f"{name}: config.json is not that of a FER Hub model ({error!r}).") from error
-        model = cls(architecture, label_names, mean, std, in_chans or saved_chans, args, drop_rate, drop_path_rate)
+        saved = model_config.read(folder, str(name))
+        model = cls(
+            saved.architecture,
+            saved.label_names,
+            saved.mean,
+            saved.std,
+            in_chans or saved.in_chans,
+            saved.model_args,
+            drop_rate,
+            drop_path_rate,
+        )
         try:
             state = load_file(folder / model_folder.WEIGHTS)
         except (SafetensorError, OSError) as error:
             raise UserError(f"{name}: model.safetensors is not readable: {error}. Fetch it again.") from error
         model.load_saved_state_dict(state, f"{name}: model.safetensors")
-        model.temperature, model.abstention_threshold = temperature, threshold
+        model.temperature, model.abstention_threshold = saved.temperature, saved.abstention_threshold
         model.folder = folder
         if commit:
             branch = "main" if revision in (None, commit) else revision
@@ -379,17 +375,3 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
     def _first_conv_keys(self) -> list[str]:
         first = self.network.pretrained_cfg["first_conv"]
         return [f"{name}.weight" for name in ([first] if isinstance(first, str) else first)]
-
-
-def _checked(config: dict) -> tuple[str, list[str], dict]:
-    """Architecture, label names and model arguments of a config.json; raises ValueError where they are of no use."""
-    architecture, label_names, args = config["architecture"], config["label_names"], config["model_args"]
-    if not isinstance(architecture, str):
-        raise ValueError(f"architecture {architecture!r}")
-    if not (isinstance(label_names, list) and all(isinstance(label, str) for label in label_names)):
-        raise ValueError(f"label_names {label_names!r}")
-    if len(set(label_names)) != len(label_names) or len(label_names) != config["num_classes"]:
-        raise ValueError(f"num_classes {config['num_classes']!r}, label_names {label_names}")
-    if not isinstance(args, dict) or network.RESERVED & args.keys():
-        raise ValueError(f"model_args {args!r}")
-    return architecture, label_names, args

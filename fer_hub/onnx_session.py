@@ -31,11 +31,11 @@ def open_session(path: Path):
         UserError: onnxruntime, the only package that this needs, is missing, or it is no such file.
     """
     try:
-        onnxruntime = import_module("onnxruntime")
+        import_module("onnxruntime")
     except ImportError as error:
         raise UserError(f"ONNX files need a package that is missing ({error}): pip install onnxruntime") from error
     try:
-        session = session_of(onnxruntime, Path(path).expanduser().read_bytes())
+        session = session_of(Path(path).expanduser().read_bytes())
     except Exception as error:  # onnxruntime raises a dozen types of its own
         raise UserError(f"cannot read {path} as ONNX: {error}. Export it again: fer-hub export MODEL") from error
     ports = [f"{port.name}, {port.type}" for port in (*session.get_inputs(), *session.get_outputs())]
@@ -73,8 +73,10 @@ def run(session, images: torch.Tensor | np.ndarray) -> np.ndarray:
     return np.concatenate([session.run(["probabilities"], {"images": batch})[0] for batch in batches])
 
 
-def session_of(onnxruntime, model: bytes):
-    """A session over the bytes of any ONNX file; `onnxruntime` is the module."""
+def session_of(model: bytes):
+    """A session over the bytes of any ONNX file, on the CPU, with torch's number of threads."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

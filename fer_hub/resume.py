@@ -57,22 +57,24 @@ def require_same_run(before: dict, now: dict, output: Path) -> None:
     Raises:
         UserError: other data or hyperparameters, which would make it neither run; the message names them.
     """
-    old = asdict(TrainConfig()) | before["config"]  # a flag that is younger than the run had its default in it
-    changed = [
-        f"--{key} was {old[key]}, is {value}"
-        for key, value in now["config"].items()
-        if key not in FREE and old[key] != value
-    ]
-    if old["recipe"] != now["config"]["recipe"]:
-        changed = changed[:1]  # the fields that follow differ because of it
-    if before["global_batch_size"] != now["global_batch_size"]:
-        changed.append(f"the global batch was {before['global_batch_size']}, is {now['global_batch_size']}")
-    if before.get("teachers", []) != now["teachers"]:
-        changed.append(f"the weights of --teacher {' '.join(now['config']['teacher'])} are others")
-    if before["data"]["fingerprints"] != now["data"]["fingerprints"]:
-        changed.append("the data set is another one")
+    changed = _changes(before, now)
     if changed:
         raise UserError(
             f"{output} cannot be resumed so: {'; '.join(changed)}. "
             f"Resume with the command in {output}/train_config.json, or start anew in another --output_dir."
         )
+
+
+def _changes(before: dict, now: dict) -> list[str]:
+    old = asdict(TrainConfig()) | before["config"]  # a flag that is younger than the run had its default in it
+    new = now["config"]
+    if old["recipe"] != new["recipe"]:
+        return [f"--recipe was {old['recipe']}, is {new['recipe']}"]  # the rest would differ because of it
+    changed = [f"--{key} was {old[key]}, is {new[key]}" for key in new if key not in FREE and old[key] != new[key]]
+    if before["global_batch_size"] != now["global_batch_size"]:
+        changed.append(f"the global batch was {before['global_batch_size']}, is {now['global_batch_size']}")
+    if before.get("teachers", []) != now["teachers"]:
+        changed.append(f"the weights of --teacher {' '.join(new['teacher'])} are others")
+    if before["data"]["fingerprints"] != now["data"]["fingerprints"]:
+        changed.append("the data set is another one")
+    return changed

@@ -33,6 +33,7 @@ from fer_hub.network import arguments as architecture_arguments
 from fer_hub.optimizer import create_optimizer
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.resume import require_same_run, require_uncalibrated, state_to_resume
+from fer_hub.sampling import epoch_order, own_parts, step_seed
 from fer_hub.signals import Interrupted, StopSignals
 from fer_hub.splits import load_splits
 from fer_hub.teachers import ask, ensemble_of_all, load_teachers, require_classes
@@ -171,7 +172,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
                 torch.manual_seed(draws)
                 generator = np.random.default_rng(draws)
                 batch = order[(step - first) * batch_size :][:batch_size]
-                parts = _own_parts(batch, config.gradient_accumulation_steps, accelerator)
+                parts = own_parts(batch, config.gradient_accumulation_steps, accelerator)
                 sums = torch.zeros(2, device=device)  # loss and correct predictions of this process's share
                 for rows in parts:
                     inputs, wanted = augment.change(images[rows], targets[rows], config, generator)
@@ -263,24 +264,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
     return summary
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order of an epoch's images: int64 (count,), a permutation that depends on seed and epoch alone."""
-    generator = torch.Generator().manual_seed(step_seed(seed, epoch))
-    return torch.randperm(count, generator=generator)
-
-
-def step_seed(*numbers: int) -> int:
-    """One seed from several small numbers, as different as numpy's SeedSequence makes them."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
 # --- steps of the loop ---------------------------------------------------------------------------------------------
-
-
-def _own_parts(batch: torch.Tensor, accumulation: int, accelerator: Accelerator) -> tuple[torch.Tensor, ...]:
-    """This process's rows of a batch, in as many non-empty parts as each process has."""
-    own = batch[accelerator.process_index :: accelerator.num_processes]
-    return own.tensor_split(min(accumulation, len(batch) // accelerator.num_processes))
 
 
 def _check(recent, progress, stop_signal, epoch, first, output, accelerator) -> int:

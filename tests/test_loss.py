@@ -152,10 +152,16 @@ def test_a_run_goes_on_with_the_same_teachers_wherever_they_lie(folders, tmp_pat
         require_same_run(before, record("paper-cnn", tmp_path / "other"), tmp_path)
 
 
-def test_a_forgotten_recipe_is_named_without_the_fields_that_follow_from_it(tmp_path):
+@pytest.mark.parametrize("recipe", ["small", "paper-plus"])
+def test_a_forgotten_recipe_is_named_without_what_follows_from_it(recipe, tmp_path):
     before, now = (
-        {"config": asdict(RECIPES[name]), "global_batch_size": 64, "data": {"fingerprints": {}}, "teachers": []}
-        for name in ("small", "paper")
+        {
+            "config": asdict(RECIPES[name]),
+            "global_batch_size": RECIPES[name].global_batch_size,
+            "data": {"fingerprints": {}},
+            "teachers": ["0123456789abcdef"] * len(RECIPES[name].teacher),
+        }
+        for name in (recipe, "paper")
     )
-    with pytest.raises(UserError, match=r"cannot be resumed so: --recipe was small, is paper\. Resume with"):
+    with pytest.raises(UserError, match=rf"cannot be resumed so: --recipe was {recipe}, is paper\. Resume with"):
         require_same_run(before, now, tmp_path)
