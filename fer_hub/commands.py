@@ -184,7 +184,7 @@ def compare(given) -> tuple[dict, str]:
     pixels = {name: decode(loaded[name], f"{given.dataset_name}, split {name}") for name in {given.split, "train"}}
     shown, names = pixels[given.split], tuple(loaded[given.split].features["label"].names)
     labels = shown.labels.numpy()
-    found, left_out = {}, {}
+    found, asked, left_out = {}, {}, {}
     for name in given.models:
         if name.endswith(".csv"):
             found[name] = predictions.read(name, names, len(labels), labels)
@@ -200,7 +200,9 @@ def compare(given) -> tuple[dict, str]:
         if further := [label for label in predictor.label_names if label not in matched.values()]:
             left_out[name] = further
             logger.warning("The data set has no %s: left out of the answers of %s.", ", ".join(further), name)
-        found[name] = predictors.among(predictor, tuple(matched.values()), shown.images, progress=True)
+        asked[name] = (predictor, tuple(matched.values()))
+    for name, (predictor, classes) in asked.items():  # the minutes, once nothing can be wrong any more
+        found[name] = predictors.among(predictor, classes, shown.images, progress=True)
     leaked = None if given.split == "train" else duplicates.also_in(shown, [pixels["train"]]).numpy()
     compared = compare.compare(found, labels, names, leaked=leaked) | {
         "dataset_name": given.dataset_name,

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -10,15 +11,17 @@ from fer_hub.errors import UserError
 from fer_hub.evaluation import compute_logits
 from fer_hub.model import FERModel
 from fer_hub.network import require_crops
-from fer_hub.recipes import TrainConfig
+from fer_hub.recipes import RECIPES, TrainConfig
 
 
 def load_teachers(config: TrainConfig, device: torch.device) -> list[FERModel]:
     """Opens them, in eval mode.
 
     Raises:
-        UserError: as `FERModel.from_pretrained`, or a teacher does not take pieces of `crop_size`.
+        UserError: as `FERModel.from_pretrained`, a recipe's teacher is still to be trained, or a teacher does not take
+            pieces of `crop_size`.
     """
+    _require_trained(config)
     teachers = [FERModel.from_pretrained(name, in_chans=1) for name in config.teacher]
     for name, teacher in zip(config.teacher, teachers, strict=True):
         if config.crop_size and not config.cache_teachers:
@@ -49,6 +52,17 @@ def require_classes(config: TrainConfig, teachers: Sequence[FERModel], label_nam
             raise UserError(
                 f"--teacher {name} knows {', '.join(teacher.label_names)}, the data has {', '.join(label_names)}: "
                 "name a teacher of the same classes."
+            )
+
+
+def _require_trained(config: TrainConfig) -> None:
+    """Raises UserError where a teacher is what another recipe trains, and that has not been done."""
+    for recipe in RECIPES:
+        run = f"runs/{recipe}"
+        if f"{run}/best" in config.teacher and not Path(run, "best").exists():
+            raise UserError(
+                f"--teacher {run}/best is not there: the recipe {recipe} trains it. First: accelerate launch --quiet "
+                f"train.py --recipe {recipe} --dataset_name {config.dataset_name} --output_dir {run}"
             )
 
 

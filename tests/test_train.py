@@ -284,8 +284,15 @@ def test_a_student_of_teachers_alone_does_not_look_at_labels(asked, data, tmp_pa
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - {"paper"}))
-def test_the_other_recipes_train_and_load(recipe, data, tmp_path):
-    out, _ = run(FORKED, "--recipe", recipe, "--dataset_name", data, "--output_dir", tmp_path, "--max_train_steps", 2)
+def test_the_other_recipes_train_and_load(recipe, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    common = ("--dataset_name", data, "--max_train_steps", 2)
+    if recipe == "small":
+        err = refuse("--recipe", recipe, *common)
+        first = f"--recipe small-teacher --dataset_name {data} --output_dir runs/small-teacher"
+        assert f"First: accelerate launch --quiet train.py {first}\n" in err
+        run(FORKED, *first.split(), "--max_train_steps", 2)
+    out, _ = run(FORKED, "--recipe", recipe, *common, "--output_dir", tmp_path)
     wanted = RECIPES[recipe]
     assert f"recipe {recipe}, seed 0" in out and f"model   {wanted.architecture}," in out
     config = json.loads((tmp_path / "train_config.json").read_text())["config"]
