@@ -346,7 +346,7 @@ def test_the_training_of_another_recipe_is_told():
     page = card.render(results, record)
     assert "- Muon: learning rate 0.005, lr scheduler type cosine, num warmup steps 500" in page
     assert "- Augmentation: hflip 0.5, rotation 15.0" in page
-    assert "- Teachers: runs/a, runs/b; distillation weight 0.7, distillation temperature 1.0, asked once\n" in page
+    assert "- Teachers: runs/a, runs/b; distillation weight 0.7, distillation temperature 1.5, asked once\n" in page
     assert "which had the highest accuracy on validation" in page and "lowest loss" not in page
     assert "Adagrad" not in page
 
