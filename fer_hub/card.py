@@ -100,6 +100,7 @@ def _facts(results: dict, record: dict) -> dict:
         "data": data,
         "environment": record.get("environment", {}),
         "command": record.get("command"),
+        "teachers": record.get("teachers", []),
         "batch_size": record.get("global_batch_size"),
         "started_from": record.get("base_model") or config.get("init_from"),
         "dataset_name": dataset_name,

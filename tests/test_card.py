@@ -343,7 +343,9 @@ def test_the_training_of_another_recipe_is_told():
         replace(RECIPES["small"], seed=3, teacher=("runs/a", "runs/b"), cache_teachers=True, distillation_weight=0.7)
     )
     results, record = changed(**{f"config__{name}": value for name, value in flags.items()})
+    record["teachers"] = ["0123456789abcdef", "fedcba9876543210"]
     page = card.render(results, record)
+    assert "may come to mean others: 0123456789abcdef, fedcba9876543210 (" in page
     assert "- Muon: learning rate 0.005, lr scheduler type cosine, num warmup steps 500" in page
     assert "- Augmentation: hflip 0.5, rotation 15.0" in page
     assert "- Teachers: runs/a, runs/b; distillation weight 0.7, distillation temperature 1.5, asked once\n" in page
