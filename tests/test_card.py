@@ -346,6 +346,7 @@ def test_the_training_of_another_recipe_is_told():
     record["teachers"] = ["0123456789abcdef", "fedcba9876543210"]
     page = card.render(results, record)
     assert "may come to mean others: 0123456789abcdef, fedcba9876543210 (" in page
+    assert " It takes 48x48 gray pixels and looks at the middle 40x40 of them." in page
     assert "- Muon: learning rate 0.005, lr scheduler type cosine, num warmup steps 500" in page
     assert "- Augmentation: hflip 0.5, rotation 15.0" in page
     assert "- Teachers: runs/a, runs/b; distillation weight 0.7, distillation temperature 1.5, asked once\n" in page

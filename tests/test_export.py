@@ -8,6 +8,7 @@ import torch
 import fer_hub
 from fer_hub import EMOTIONS, FERModel, UserError, dataset, pixels
 from fer_hub.export import OPSET, export, export_int8, export_onnx
+from fer_hub.locate import shipped_names
 from fer_hub.onnx_session import probabilities
 
 onnx = pytest.importorskip("onnx")
@@ -190,8 +191,10 @@ def test_unreadable_files(tmp_path):
     assert not (tmp_path / "int8.onnx").exists()
 
 
-def test_shipped_model_on_fer2013(shipped, fer2013_path):
-    model, path = shipped
+@pytest.mark.parametrize("name", shipped_names())
+def test_shipped_models_on_fer2013(name, tmp_path, fer2013_path):
+    model, path = FERModel.from_pretrained(name), tmp_path / "model.onnx"
+    export_onnx(model, path)
     test = pixels.decode(dataset.load(fer2013_path)["test"], "test")
     assert len(test) == 3589
     found, wanted = probabilities(path, test.images), expected(model, test.images)
