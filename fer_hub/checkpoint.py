@@ -1,6 +1,7 @@
 """Resume states of a training: rotated, verified when read, and the room for them made sure beforehand."""
 
 import logging
+import pickle
 import re
 import shutil
 import zipfile
@@ -60,7 +61,7 @@ def load_state(path: Path) -> dict:
     """Reads a resume state.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing, damaged, or something else.
     """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}. Use --resume_from_checkpoint last, or leave it out to start anew.")
@@ -69,9 +70,14 @@ def load_state(path: Path) -> dict:
             damaged = archive.testzip()
         if damaged:
             raise UserError(f"{path} is damaged (checksum of {damaged}).")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}).") from error
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path} is no resume state of FER Hub. Use --resume_from_checkpoint last.") from error
+    if not (isinstance(state, dict) and {"step", "record"} <= state.keys()):
+        raise UserError(f"{path} is no resume state of FER Hub. Use --resume_from_checkpoint last.")
+    return state
 
 
 def load_last_state(folder: Path) -> dict | None:

@@ -11,7 +11,8 @@ def create_optimizer(network: nn.Module, config: TrainConfig, device: torch.devi
     """Adagrad as the paper's recipe has it, SGD with Nesterov momentum, AdamW, or Muon.
 
     Muon (Jordan et al. 2024) gives all directions of a weight's momentum the same length, at the size of AdamW's steps
-    (Liu et al. 2025); biases and normalization learn by AdamW, at the same learning rate.
+    (Liu et al. 2025). Biases, normalization, and shapes that timm finds unsuitable (a first convolution of gray images)
+    learn by NAdamW, at the same learning rate.
 
     Weight decay leaves biases and normalization (parameters of one dimension) alone; Adagrad's takes all parameters.
     """

@@ -12,22 +12,22 @@ def plain(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def plot_curves(history: list[dict], title: str, path: Path) -> None:
+def plot_curves(history: list[dict], best_epoch: int, title: str, path: Path) -> None:
     """Loss and accuracy by epoch, with the best epoch marked.
 
     Args:
         history: rows of history.csv.
+        best_epoch: that of the checkpoint that was kept.
         title: names the run and its data set.
         path: the PNG file.
     """
     epochs = [row["epoch"] for row in history]
-    best = min(history, key=lambda row: row["eval_loss"])["epoch"]
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     figure.suptitle(title)
     for axes, quantity, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("nats", "share"), strict=True):
         axes.plot(epochs, [row[f"train_{quantity}"] for row in history], "o-", ms=3, color="#0072B2", label="train")
         axes.plot(epochs, [row[f"eval_{quantity}"] for row in history], "s-", ms=3, color="#D55E00", label="validation")
-        axes.axvline(best, color="0.6", ls=":", label="best checkpoint")
+        axes.axvline(best_epoch, color="0.6", ls=":", label="best checkpoint")
         axes.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)

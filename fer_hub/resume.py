@@ -9,16 +9,18 @@ from fer_hub.errors import UserError
 from fer_hub.model_folder import read_record
 from fer_hub.recipes import WORKING_FLAGS, TrainConfig
 
-# What may change when a run is resumed: how long it is, where things lie, and how the machine works on it. Teachers are
-# compared by their weights.
-FREE = WORKING_FLAGS | {"num_train_epochs", "max_train_steps", "teacher"}
+LENGTH = {"num_train_epochs", "max_train_steps"}
+# What may change when a run is resumed: where things lie, how the machine works on it, and how long it is, unless its
+# learning rate falls towards its end. Teachers are compared by their weights.
+FREE = WORKING_FLAGS | LENGTH | {"teacher"}
 
 
 def state_to_resume(config: TrainConfig, output: Path, say: Callable[[str], None]) -> dict | None:
     """The state that the run starts from; None where it starts anew.
 
     Raises:
-        UserError: the folder holds a run and nobody asked to resume it, or the state cannot be read.
+        UserError: the folder holds a run and nobody asked to resume it, a finished run has lost its states, or the
+            state cannot be read.
     """
     asked = config.resume_from_checkpoint
     if asked is None:
@@ -33,6 +35,11 @@ def state_to_resume(config: TrainConfig, output: Path, say: Callable[[str], None
     state = checkpoint.load_last_state(output / "checkpoints")
     if state:
         say(f"Resuming {output} after step {state['step']}.")
+    elif (output / "all_results.json").exists():
+        raise UserError(
+            f"{output} holds a finished run without its checkpoints: nothing is left to go on from, and it is not "
+            "overwritten. Choose another --output_dir."
+        )
     else:
         say(f"{output} has no checkpoint: starting at step 0.")
     return state
@@ -52,7 +59,8 @@ def require_uncalibrated(output: Path) -> None:
 
 
 def require_same_run(before: dict, now: dict, output: Path) -> None:
-    """Compares the records of a run before and after it was stopped; it may grow longer, all else must be the same.
+    """Compares the records of a run before and after it was stopped; one whose learning rate
+    does not fall towards its end may grow longer, all else must be the same.
 
     Raises:
         UserError: other data or hyperparameters, which would make it neither run; the message names them.
@@ -70,7 +78,9 @@ def _changes(before: dict, now: dict) -> list[str]:
     new = now["config"]
     if old["recipe"] != new["recipe"]:
         return [f"--recipe was {old['recipe']}, is {new['recipe']}"]  # the rest would differ because of it
-    changed = [f"--{key} was {old[key]}, is {new[key]}" for key in new if key not in FREE and old[key] != new[key]]
+    falls = new["lr_scheduler_type"] in ("linear", "cosine")  # from the first step on, as the length has it
+    free = FREE - LENGTH if falls else FREE
+    changed = [f"--{key} was {old[key]}, is {new[key]}" for key in new if key not in free and old[key] != new[key]]
     if before["global_batch_size"] != now["global_batch_size"]:
         changed.append(f"the global batch was {before['global_batch_size']}, is {now['global_batch_size']}")
     if before.get("teachers", []) != now["teachers"]:

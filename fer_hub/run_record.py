@@ -68,9 +68,9 @@ def create(
 
 
 def _base_model(config: TrainConfig, model: FERModel) -> str | None:
-    """The Hub repository whose weights the run starts from; None for fresh weights and for local folders."""
+    """The Hub repository whose weights the run starts from; None for fresh weights and those that lie elsewhere."""
     if config.pretrained:
-        return model.network.pretrained_cfg["hf_hub_id"].split("@")[0]
+        return (model.network.pretrained_cfg.get("hf_hub_id") or "").split("@")[0] or None
     return _hub_id(config.init_from)
 
 
@@ -112,10 +112,10 @@ def _classes(config: dict, splits: Splits) -> list[str]:
     return [f"  classes {', '.join(splits.label_names)} ({origin}{soft})"]
 
 
-def epoch_line(row: dict, config: TrainConfig, is_best: bool) -> str:
-    """The line of an epoch, from its row of history.csv."""
+def epoch_line(row: dict, epochs: int, is_best: bool) -> str:
+    """The line of an epoch, from its row of history.csv; `epochs` has the run in all, the last one perhaps cut off."""
     return (
-        f"epoch {row['epoch']:>3}/{config.num_train_epochs}  "
+        f"epoch {row['epoch']:>3}/{epochs}  "
         f"train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.4f}  "
         f"validation loss {row['eval_loss']:.4f} acc {row['eval_accuracy']:.4f}{'  best' if is_best else ''}"
     )
@@ -162,7 +162,7 @@ def write_results(output: Path, record: dict, results: dict, summary: dict, hist
     figures = output / "figures"
     figures.mkdir(exist_ok=True)
     title = f"{record['architecture']} on {record['data']['dataset_name']}"
-    plots.plot_curves(history, title, figures / "curves.png")
+    plots.plot_curves(history, summary["best_epoch"], title, figures / "curves.png")
     for split, numbers in results.items():
         plots.plot_confusion_matrix(numbers, f"{title}, {split}", figures / f"confusion_matrix_{split}.png")
         plots.plot_reliability(numbers, f"{title}, {split}", figures / f"reliability_{split}.png")
@@ -171,6 +171,14 @@ def write_results(output: Path, record: dict, results: dict, summary: dict, hist
     write_json(output / "best" / "results.json", published)
     write_text(output / "best" / "README.md", card.render(published, record))
     write_json(output / "all_results.json", summary)
+
+
+def remove_results(output: Path) -> None:
+    """Takes away what a finished run left beside its weights, and exports of them, before it is made longer."""
+    for path in ("all_results.json", "best/results.json", "best/README.md"):
+        (output / path).unlink(missing_ok=True)
+    for folder in ("figures", "best/figures", "best/onnx"):
+        shutil.rmtree(output / folder, ignore_errors=True)
 
 
 def closing_lines(summary: dict, output: Path) -> str:

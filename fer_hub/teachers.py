@@ -18,8 +18,8 @@ def load_teachers(config: TrainConfig, device: torch.device) -> list[FERModel]:
     """Opens them, in eval mode.
 
     Raises:
-        UserError: as `FERModel.from_pretrained`, a recipe's teacher is still to be trained, or a teacher does not take
-            pieces of `crop_size`.
+        UserError: as `FERModel.from_pretrained`, a teacher's training is still to be done or to be finished, or a
+            teacher does not take pieces of `crop_size`.
     """
     _require_trained(config)
     teachers = [FERModel.from_pretrained(name, in_chans=1) for name in config.teacher]
@@ -56,13 +56,20 @@ def require_classes(config: TrainConfig, teachers: Sequence[FERModel], label_nam
 
 
 def _require_trained(config: TrainConfig) -> None:
-    """Raises UserError where a teacher is what another recipe trains, and that has not been done."""
+    """Raises UserError where a teacher is what another recipe trains, and that has not been done, or not to its end."""
     for recipe in RECIPES:
         run = f"runs/{recipe}"
         if f"{run}/best" in config.teacher and not Path(run, "best").exists():
             raise UserError(
                 f"--teacher {run}/best is not there: the recipe {recipe} trains it. First: accelerate launch --quiet "
                 f"train.py --recipe {recipe} --dataset_name {config.dataset_name} --output_dir {run}"
+            )
+    for name in config.teacher:
+        run = Path(name).expanduser().parent
+        if (run / "checkpoints").exists() and not (run / "all_results.json").exists():
+            raise UserError(
+                f"--teacher {name} is of a training that has not ended. End it: the command in {run}/train_config.json "
+                "with --resume_from_checkpoint last."
             )
 
 
@@ -96,7 +103,7 @@ def ensemble_of_all(
         teachers: at least one.
         images: uint8 (N, S, S), 0-255.
         temperature: divides the logits.
-        accelerator: tells the device; several processes share the work.
+        accelerator: several processes share the work.
 
     Returns:
         float32 (N, C) on the CPU, the same on each process.

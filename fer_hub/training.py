@@ -6,7 +6,6 @@ killed and resumed equals one that was not, bit for bit on a CPU.
 
 import math
 import os
-import shutil
 import signal
 import time
 from contextlib import nullcontext
@@ -32,7 +31,7 @@ from fer_hub.model import FERModel
 from fer_hub.network import arguments as architecture_arguments
 from fer_hub.optimizer import create_optimizer
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
-from fer_hub.resume import require_same_run, require_uncalibrated, state_to_resume
+from fer_hub.resume import LENGTH, require_same_run, require_uncalibrated, state_to_resume
 from fer_hub.sampling import epoch_order, own_parts, step_seed
 from fer_hub.signals import Interrupted, StopSignals
 from fer_hub.splits import load_splits
@@ -59,6 +58,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
         Interrupted: after SIGINT or SIGTERM, with the state saved.
     """
     output = Path(config.output_dir)
+    torch.backends.cudnn.allow_tf32 = False  # evaluations are in float32; training has bf16 where there is TF32
     datasets.disable_progress_bars()  # the loop's own is enough, and datasets' name the splits that --no_test hides
     if config.with_tracking:
         require_tracker(config.report_to)
@@ -112,7 +112,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
     progress = {"step": 0, "totals": [0.0, 0.0, 0], "history": [], "best": None, "seconds": 0.0, "images": 0}
     if state:
         require_same_run(state["record"], record, output)
-        record["command"] = state["record"]["command"]
+        if all(record["config"][flag] == state["record"]["config"][flag] for flag in LENGTH):
+            record["command"] = state["record"]["command"]  # as it was typed first
         progress = {key: state[key] for key in progress}
         if progress["step"] >= total_steps and (output / "all_results.json").exists():
             say(f"{output} is finished ({progress['step']} steps), nothing to resume: see {output}/all_results.json")
@@ -124,7 +125,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
         if average:
             average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the run has not been in fp16 so far
+            scaler.load_state_dict(state["scaler"])
 
     if config.cache_teachers:  # beside the labels, so that what blends images blends both; takes minutes, so only now
         opinions = ensemble_of_all(teachers, images, config.distillation_temperature, accelerator)
@@ -144,7 +146,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
         copies = 2 + bool(average) + (config.optimizer == "adamw")
         checkpoint.require_space(output, 4 * network.num_parameters * (2 + copies * (checkpoint.KEEP + 1)))
         network.save_config(output / "best")
-        shutil.rmtree(output / "best" / "onnx", ignore_errors=True)  # an export, of weights that are about to change
+        run_record.remove_results(output)
         for folder in (output, output / "best"):
             write_json(folder / "train_config.json", record)
     if config.with_tracking:
@@ -243,7 +245,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
             save_state()
             accelerator.log(row, step=progress["step"])
             bar.clear()
-            say(run_record.epoch_line(row, config, is_best))
+            say(run_record.epoch_line(row, -(-total_steps // steps_per_epoch), is_best))
             if stopped:
                 bar.close()
                 raise Interrupted(stopped)

@@ -10,7 +10,7 @@ from fer_hub.files import write_atomically, write_json
 
 
 def state(step):
-    return {"step": step, "weights": torch.arange(100_000) + step}
+    return {"step": step, "weights": torch.arange(100_000) + step, "record": {}}
 
 
 def test_the_newest_is_read_and_two_are_kept(tmp_path):
@@ -52,6 +52,13 @@ def test_none_where_there_is_none(tmp_path):
     assert checkpoint.load_last_state(tmp_path / "checkpoints") is None
     with pytest.raises(UserError, match="no checkpoint at"):
         checkpoint.load_state(tmp_path / "step_1.pt")
+
+
+@pytest.mark.parametrize("foreign", [{"conv.weight": torch.zeros(3)}, [1, 2], torch.nn.Linear(2, 2)])
+def test_what_another_program_saved_is_refused(foreign, tmp_path):
+    torch.save(foreign, tmp_path / "theirs.pt")
+    with pytest.raises(UserError, match="theirs.pt is no resume state of FER Hub"):
+        checkpoint.load_state(tmp_path / "theirs.pt")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
