@@ -35,8 +35,9 @@ NUMBERS = {
     "train_seconds": "training seconds",
 }
 
-# In which the runs may differ. Their images are compared, and the precision that a run took, asked for or found.
-FREE = WORKING_FLAGS | {"seed"}
+# In which the runs may differ. Their images are compared, the weights of their teachers, and the precision that a run
+# took, asked for or found.
+FREE = WORKING_FLAGS | {"seed", "teacher"}
 
 
 def aggregate(folders: Sequence[str | Path]) -> dict:
@@ -188,7 +189,7 @@ def _read(folder: Path) -> dict:
             "eval_accuracy": results["eval_accuracy"],
             "results": results,
             "record": record,
-            "facts": _facts(record),
+            "facts": _facts(record, results),
         }
     except KeyError as error:
         raise UserError(
@@ -198,8 +199,8 @@ def _read(folder: Path) -> dict:
 
 
 def _flat(published: dict) -> dict:
-    """results.json with the keys of all_results.json, as far as they are in `NUMBERS`."""
-    flat = {key: value for key, value in published.items() if key in NUMBERS}
+    """results.json with the keys of all_results.json, as far as they are in `NUMBERS`, and what a calibration left."""
+    flat = {key: value for key, value in published.items() if key in NUMBERS or key == "calibration"}
     for prefix, split in (("eval", "validation"), ("test", "test")):
         numbers = published.get(split, {})
         flat |= {f"{prefix}_{key}": value for key, value in numbers.items()}
@@ -207,7 +208,7 @@ def _flat(published: dict) -> dict:
     return flat
 
 
-def _facts(record: dict) -> dict:
+def _facts(record: dict, results: dict) -> dict:
     """All that must be equal, by a name that the user knows."""
     # A flag that is younger than a run had its default in it.
     config = json.loads(json.dumps(asdict(TrainConfig()))) | record["config"]
@@ -217,6 +218,8 @@ def _facts(record: dict) -> dict:
         "parameters": record["num_parameters"],
         "global batch": record["global_batch_size"],
         "precision": record["environment"]["mixed_precision"],
+        "weights of --teacher": " ".join(record.get("teachers", [])) or None,
+        "calibrated": "calibration" in results,
         **{f"images of {split}": value for split, value in record["data"]["fingerprints"].items()},
     }
 

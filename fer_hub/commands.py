@@ -190,7 +190,7 @@ def compare(given) -> tuple[dict, str]:
             found[name] = predictions.read(name, names, len(labels), labels)
             continue
         predictor = predictors.load(name)
-        trained_on.warn_of_other_images(predictor.model, given.dataset_name, given.split, shown.fingerprint)
+        trained_on.warn_of_other_images(predictor.models, given.dataset_name, label_set, given.split, shown.fingerprint)
         matched = match(names, predictor.label_names)
         if len(matched) < len(names):
             raise UserError(

@@ -24,9 +24,9 @@ def compute_logits(model: FERModel, images: torch.Tensor, accelerator: Accelerat
     """Logits of a split; several processes share the work.
 
     Args:
-        model: not wrapped for distributed training; left in the mode it came in.
+        model: on any device, not wrapped for distributed training; left in the mode it came in.
         images: uint8 (N, 48, 48), on any device.
-        accelerator: tells the device and gathers.
+        accelerator: tells this process's share, and gathers.
 
     Returns:
         float32 (N, C) on the CPU, the same on each process: exactly N rows in order.
@@ -39,7 +39,8 @@ def compute_logits(model: FERModel, images: torch.Tensor, accelerator: Accelerat
     )
     was_training = model.training
     model.eval()
-    logits = [model(images[part.to(images.device)].to(accelerator.device)) for part in rows.split(BATCH)]
+    device = next(model.parameters()).device
+    logits = [model(images[part.to(images.device)].to(device)) for part in rows.split(BATCH)]
     model.train(was_training)
     return accelerator.gather(torch.cat(logits))[:count].float().cpu()
 

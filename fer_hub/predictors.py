@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from fer_hub import onnx_session
 from fer_hub.errors import UserError
 from fer_hub.hub_errors import explain
-from fer_hub.labels import EMOTIONS, key
+from fer_hub.labels import EMOTIONS, key, match
 from fer_hub.locate import locate
 from fer_hub.model import FERModel
 
@@ -36,12 +36,20 @@ class Predictor:
         label_names: its classes, by our names where we have one.
         predict: uint8 (N, 48, 48), 0-255 -> float (N, C) in the order of `label_names`.
         model: where it is a FER Hub model.
+        members: where it is an ensemble.
     """
 
     name: str
     label_names: tuple[str, ...]
     predict: Callable[[np.ndarray], np.ndarray]
     model: FERModel | None = None
+    members: tuple["Predictor", ...] = ()
+
+    @property
+    def models(self) -> tuple[FERModel, ...]:
+        """The FER Hub models that it consists of."""
+        own = () if self.model is None else (self.model,)
+        return own + tuple(model for member in self.members for model in member.models)
 
     def __call__(self, images: np.ndarray | torch.Tensor, progress: bool = False) -> np.ndarray:
         """Probabilities of a split, batch by batch.
@@ -119,7 +127,7 @@ def with_flip(predictor: Predictor) -> Predictor:
     def predict(images: np.ndarray) -> np.ndarray:
         return (predictor(images) + predictor(images[:, :, ::-1])) / 2
 
-    return Predictor(predictor.name, predictor.label_names, predict, predictor.model)
+    return replace(predictor, predict=predict)
 
 
 def among(
@@ -147,16 +155,17 @@ def ensemble(predictors: Sequence[Predictor]) -> Predictor:
     Raises:
         UserError: their classes differ.
     """
-    first = predictors[0]
-    for other in predictors[1:]:
-        if set(other.label_names) != set(first.label_names):
+    first, orders = predictors[0], []
+    for other in predictors:
+        matched = match(first.label_names, other.label_names)
+        if not len(matched) == len(first.label_names) == len(other.label_names):
             raise UserError(f"{first.name} and {other.name} have different classes: they cannot be averaged.")
-    orders = [[other.label_names.index(label) for label in first.label_names] for other in predictors]
+        orders.append([other.label_names.index(label) for label in matched.values()])
 
     def predict(images: np.ndarray) -> np.ndarray:
         return np.mean([p(images)[:, order] for p, order in zip(predictors, orders, strict=True)], axis=0)
 
-    return Predictor(" + ".join(p.name for p in predictors), first.label_names, predict)
+    return Predictor(" + ".join(p.name for p in predictors), first.label_names, predict, members=tuple(predictors))
 
 
 def _own(name: str, network: FERModel, model: FERModel) -> Predictor:

@@ -69,14 +69,14 @@ def evaluate(
         raise UserError(f"--group_by {group_by}: per_class has the numbers of the labels; name a further column.")
     if votes and not labels.is_fer2013:
         raise UserError("--ferplus compares FER2013's own labels with the crowd: leave out --label_set, --label_map.")
-    seed = trained_on.seed_of_cut(predictor.model, source)
+    seed = trained_on.seed_of_cut(predictor.models, source)
     loaded = dataset.load(source, revision, seed, keep=group_by, labels=labels)
     if split not in loaded:
         raise UserError(f"{source} has no {split} split; it has {', '.join(loaded)}.")
     dataset.say_left_out(loaded, [split])
     pixels = decode(loaded[split], f"{source}, split {split}")
     data_names = tuple(loaded[split].features["label"].names)
-    trained_on.warn_of_other_images(predictor.model, source, split, pixels.fingerprint)
+    trained_on.warn_of_other_images(predictor.models, source, labels, split, pixels.fingerprint)
     matched, left_out = _common_classes(predictor, data_names, np.bincount(pixels.labels, minlength=len(data_names)))
     label_names = tuple(matched)
     kept = np.isin(pixels.labels.numpy(), [data_names.index(name) for name in label_names])

@@ -1,6 +1,8 @@
 """The data that a model was trained on, opened as its training did: with its cut of a validation split, its samples."""
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 from fer_hub import dataset, model_folder
 from fer_hub.errors import UserError
@@ -39,23 +41,38 @@ def load(model: FERModel, dataset_name: str, labels: LabelSet) -> dict[str, Pixe
     }
 
 
-def seed_of_cut(model: FERModel | None, dataset_name: str) -> int:
-    """The seed by which the model's training cut a missing validation split from train; 0 for other data."""
-    record = _record(model)
-    return record["config"]["seed"] if record.get("data", {}).get("dataset_name") == dataset_name else 0
+def seed_of_cut(models: Sequence[FERModel], dataset_name: str) -> int:
+    """The seed by which the models' training cut a missing validation split from train; 0 for other data.
+
+    Where their seeds differ it is that of the first: no cut is one that all of them held out.
+    """
+    records = [_record(model) for model in models]
+    return next((record["config"]["seed"] for record in records if _is_of(record, dataset_name)), 0)
 
 
-def warn_of_other_images(model: FERModel | None, dataset_name: str, split: str, fingerprint: str) -> None:
+def warn_of_other_images(
+    models: Sequence[FERModel], dataset_name: str, labels: LabelSet, split: str, fingerprint: str
+) -> None:
     """Says where a split of the data set that a model was trained on is not the one that its training held out."""
-    data = _record(model).get("data", {})
-    known = data.get("fingerprints", {}).get(split, fingerprint)
-    if data.get("dataset_name") == dataset_name and known != fingerprint:
-        logger.warning(
-            "The %s images of %s are not those that the training of %s held out: another sample, or a split cut with "
-            "another seed, so that it may have been trained on some of them.", split, dataset_name, model.folder,
-        )  # fmt: skip
+    for model in models:
+        record = _record(model)
+        data = record.get("data", {})
+        known = data.get("fingerprints", {}).get(split, fingerprint)
+        # A fingerprint has the labels in it: with other ones it would differ for the same images.
+        as_then = (data.get("label_set", "fer2013"), data.get("label_map")) == (labels.told, labels.mapping)
+        if _is_of(record, dataset_name) and as_then and known != fingerprint:
+            logger.warning(
+                "The %s images of %s are not those that the training of %s held out: another sample, or a split cut "
+                "with another seed, so that it may have been trained on some of them.", split, dataset_name,
+                model.folder,
+            )  # fmt: skip
 
 
-def _record(model: FERModel | None) -> dict:
-    folder = model and model.folder
-    return model_folder.read_record(folder / "train_config.json") if folder else {}
+def _is_of(record: dict, dataset_name: str) -> bool:
+    """Whether a model was trained on this data set; "faces", "faces/" and "./faces" are one."""
+    known = record.get("data", {}).get("dataset_name")
+    return known is not None and (known == dataset_name or Path(known).resolve() == Path(dataset_name).resolve())
+
+
+def _record(model: FERModel) -> dict:
+    return model_folder.read_record(model.folder / "train_config.json") if model.folder else {}

@@ -138,6 +138,7 @@ def test_runs_without_test_numbers(make):
         (lambda r, _: r["data"]["fingerprints"].update(train="zz"), "images of train is a1 and zz. The data"),
         (lambda r, _: r["data"]["fingerprints"].pop("test"), "images of test is c3 and none"),
         (lambda r, _: r["config"].update(new_flag=3), "--new_flag is none and 3"),
+        (lambda r, _: r.update(teachers=["0123", "4567"]), "weights of --teacher is none and '0123 4567'"),
     ],
 )  # fmt: skip
 def test_runs_that_differ_in_more_than_the_seed_are_refused(make, change, words):
@@ -147,9 +148,19 @@ def test_runs_that_differ_in_more_than_the_seed_are_refused(make, change, words)
     assert str(folders[0]) in str(caught.value) and str(folders[1]) in str(caught.value)
 
 
+def test_calibrated_models_are_not_averaged_with_others(make):
+    def calibrated(record, results):
+        results["calibration"] = {"temperature": 1.1}
+
+    with pytest.raises(UserError, match="calibrated is False and True"):
+        aggregate([make(0) / "best", make(1, calibrated) / "best"])
+    assert aggregate([make(2, calibrated) / "best", make(4, calibrated) / "best"])["numbers"]["test_ece"]
+
+
 def test_runs_may_differ_in_place_and_machine(make):
     def moved(record, results):
         record["config"] |= {"dataset_name": "elsewhere", "num_threads": 1, "resume_from_checkpoint": "last"}
+        record["config"]["teacher"] = ["elsewhere/best"]
         record["environment"]["num_threads"] = 1
         record["command"] = "train.py --seed 1"
 

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -156,6 +159,12 @@ def test_the_temperature_is_found_again():
     assert fit(logits, labels) == pytest.approx(1, abs=0.03)
     assert fit(logits * 2.5, labels) == pytest.approx(2.5, abs=0.08)
     assert fit(logits / 4, labels) == pytest.approx(0.25, abs=0.01)
+
+
+def test_calibrate_beside_a_device_that_the_model_is_not_on(data, folder):
+    command = [sys.executable, "-m", "fer_hub", "calibrate", folder, "--dataset_name", data]
+    done = subprocess.run(command, env=os.environ | {"ACCELERATE_TORCH_DEVICE": "meta"}, capture_output=True, text=True)
+    assert done.returncode == 0 and "folded into the weights" in done.stdout, done.stderr
 
 
 def test_calibrate_folds_once_and_keeps_the_first_choices(capsys, data, folder):

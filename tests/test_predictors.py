@@ -472,6 +472,9 @@ def test_an_ensemble_is_the_mean_by_name():
     assert (both.name, both.label_names) == ("one + two", ("happy", "sad", "fear"))
     assert both(IMAGES) == pytest.approx(np.tile([0.55, 0.15, 0.3], (40, 1)))
     assert both.model is None
+    assert ensemble([one, constant([0.1, 0.2, 0.7], ("Fear", "Sad", "Happy"))])(IMAGES)[0] == pytest.approx(
+        [0.7, 0.2, 0.1]
+    )
     assert ensemble([one])(IMAGES) == pytest.approx(one(IMAGES))
     with pytest.raises(UserError, match="one and three have different classes"):
         ensemble([one, constant([0.5, 0.5], ("happy", "sad"), "three")])

@@ -1,15 +1,16 @@
 """A model is measured and calibrated on the images that its own training held out."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fer_hub import EMOTIONS, FERModel, UserError, dataset, trained_on
-from fer_hub.label_sets import FER2013
+from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.pixels import decode
-from fer_hub.predictors import of_model
+from fer_hub.predictors import ensemble, of_model, with_flip
 from fer_hub.report import evaluate
 
 SEED = 3
@@ -66,6 +67,28 @@ def test_evaluate_measures_what_was_held_out(trained, source, caplog, theirs, wa
     results, *_ = evaluate(of_model(model, "model"), source, "validation", progress=False)
     assert results["fingerprint"] == cut(source, SEED)
     assert ("another seed" in caplog.text) == warned
+
+
+@pytest.mark.parametrize("spelling", ["{}/", "{}/../{name}"])
+def test_the_same_data_by_another_spelling(trained, source, spelling):
+    name = spelling.format(source, name=Path(source).name)
+    results, *_ = evaluate(of_model(trained(), "model"), name, "validation", progress=False)
+    assert results["fingerprint"] == cut(source, SEED)
+
+
+def test_an_ensemble_is_measured_on_what_its_members_held_out(trained, source, caplog):
+    both = ensemble([of_model(FERModel(), "other"), of_model(trained(fingerprint="another"), "model")])
+    for predictor in (both, with_flip(both)):
+        results, *_ = evaluate(predictor, source, "validation", progress=False)
+        assert results["fingerprint"] == cut(source, SEED)
+        assert "another seed" in caplog.text
+        caplog.clear()
+
+
+def test_other_labels_are_not_taken_for_other_images(trained, source, caplog):
+    labels = LabelSet(mapping={name: "happy" if name == "surprise" else name for name in EMOTIONS})
+    evaluate(of_model(trained(fingerprint=cut(source, SEED)), "model"), source, "validation", labels=labels)
+    assert "another seed" not in caplog.text
 
 
 def test_other_data_are_not_cut_by_the_seed_of_the_training(trained, source):
