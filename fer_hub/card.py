@@ -103,6 +103,9 @@ def _facts(results: dict, record: dict) -> dict:
         "teachers": record.get("teachers", []),
         "batch_size": record.get("global_batch_size"),
         "started_from": record.get("base_model") or config.get("init_from"),
+        "of_drawn_alone": synthetic
+        and bool(config)
+        and not any((record.get("base_model"), config.get("init_from"), config.get("teacher"))),
         "dataset_name": dataset_name,
         "dataset_id": data.get("hub_id"),
         "synthetic": synthetic,
@@ -175,7 +178,7 @@ def _metadata(facts: dict) -> ModelCardData:
 
 def _license(facts: dict) -> dict:
     """The weights' licence: that of the code only where no one else's pictures and weights went into them."""
-    if facts["synthetic"] and facts["config"] and not facts["started_from"]:
+    if facts["of_drawn_alone"]:
         return {"license": "apache-2.0"}
     if facts["of_fer2013"] and facts["config"]:
         return {"license": "other", "license_name": "fer2013-images-unclear", "license_link": FER2013_TERMS}

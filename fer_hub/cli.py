@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 
     aggregate = _command(subparsers, "aggregate", commands.aggregate, "mean and spread over the seeds of one recipe",
                          "fer-hub aggregate runs/paper-?\n"
-                         "  fer-hub aggregate runs/paper-? runs/paper-plus-? runs/small-? --summary --write README.md")  # fmt: skip
+                         "  fer-hub aggregate runs/paper-? runs/small-? --summary --write README.md")  # fmt: skip
     aggregate.add_argument("folders", nargs="+", metavar="RUN", help="finished runs, or their best/")
     aggregate.add_argument("--summary", action="store_true", help="a row for each recipe, of runs of several recipes")
     _into_page(aggregate, "the recipe, or summary")

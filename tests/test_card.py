@@ -229,6 +229,10 @@ def test_drawn_faces_are_named_so_and_never_fer2013():
     assert metadata["license"] == "apache-2.0" and "They say nothing about real faces." in page
     fine_tuned, _ = parse(card.render(*VARIANTS["synthetic, fine-tuned"]))
     assert fine_tuned["license"] == "other"  # the starting weights' pictures are somebody's
+    results, record = copy.deepcopy(synthetic())
+    record["config"] |= {"teacher": ["fer-small"], "distillation_weight": 0.5}  # of FER2013
+    taught, page = parse(card.render(results, record))
+    assert taught["license"] == "other" and "under the same licence" not in page
 
 
 @pytest.mark.parametrize("variant", ["own classes", "label map"])
