@@ -12,6 +12,34 @@ def plain(name: str) -> str:
     return name.replace("$", r"\$")
 
 
+def draw(results: dict, split: str, folder: Path) -> list[Path]:
+    """Writes the figures of a split's results.
+
+    Args:
+        results: `model`, `dataset_name`, and under the split's name what `evaluation.measure` gives, and `robustness`
+            where it was measured.
+        split: whose numbers.
+        folder: gets the PNG files, and is made where it is missing.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers, title = results[split], f"{results['model']} on {results['dataset_name']}, {split}"
+    figures = {
+        f"confusion_matrix_{split}.png": plot_confusion_matrix,
+        f"reliability_{split}.png": plot_reliability,
+        f"coverage_{split}.png": plot_coverage,
+    }
+    for name, plot in figures.items():
+        plot(numbers, title, folder / name)
+    if "robustness" in numbers:
+        name = f"robustness_{split}.png"
+        plot_robustness(numbers["robustness"], numbers["accuracy"], folder / name, title)
+        figures[name] = None
+    return [folder / name for name in figures]
+
+
 def plot_curves(history: list[dict], best_epoch: int, title: str, path: Path) -> None:
     """Loss and accuracy by epoch, with the best epoch marked.
 

@@ -5,13 +5,12 @@ other splits, votes or columns beside them.
 """
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import ClassLabel
 
-from fer_hub import dataset, duplicates, evaluation, ferplus, plots, robustness, statistics, trained_on
+from fer_hub import dataset, duplicates, evaluation, ferplus, robustness, statistics, trained_on
 from fer_hub.errors import UserError
 from fer_hub.label_sets import FER2013, LabelSet
 from fer_hub.labels import match
@@ -158,24 +157,6 @@ def _groups(probabilities: np.ndarray, labels: np.ndarray, values: np.ndarray, l
     correct = probabilities.argmax(1) == labels
     gap = statistics.permutation_test(correct, values) if len(found) > 1 else None
     return {"values": found, "largest_gap": gap}
-
-
-def draw(results: dict, split: str, folder: Path) -> list[Path]:
-    """Writes the figures of a split's results; returns their files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers, title = results[split], f"{results['model']} on {results['dataset_name']}, {split}"
-    figures = {
-        f"confusion_matrix_{split}.png": plots.plot_confusion_matrix,
-        f"reliability_{split}.png": plots.plot_reliability,
-        f"coverage_{split}.png": plots.plot_coverage,
-    }
-    for name, plot in figures.items():
-        plot(numbers, title, folder / name)
-    if "robustness" in numbers:
-        name = f"robustness_{split}.png"
-        plots.plot_robustness(numbers["robustness"], numbers["accuracy"], folder / name, title)
-        figures[name] = None
-    return [folder / name for name in figures]
 
 
 def as_text(results: dict, split: str) -> str:

@@ -163,9 +163,9 @@ def write_results(output: Path, record: dict, results: dict, summary: dict, hist
     figures.mkdir(exist_ok=True)
     title = f"{record['architecture']} on {record['data']['dataset_name']}"
     plots.plot_curves(history, summary["best_epoch"], title, figures / "curves.png")
-    for split, numbers in results.items():
-        plots.plot_confusion_matrix(numbers, f"{title}, {split}", figures / f"confusion_matrix_{split}.png")
-        plots.plot_reliability(numbers, f"{title}, {split}", figures / f"reliability_{split}.png")
+    named = {"model": record["architecture"], "dataset_name": record["data"]["dataset_name"], **results}
+    for split in results:
+        plots.draw(named, split, figures)
     shutil.copytree(figures, output / "best" / "figures", dirs_exist_ok=True)
     published = {"schema_version": SCHEMA_VERSION, **_as_published(summary), **results}
     write_json(output / "best" / "results.json", published)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_hub import card, model_folder, predictions, report
+from fer_hub import card, model_folder, plots, predictions
 from fer_hub.errors import UserError
 from fer_hub.files import write_json, write_text
 from fer_hub.predictors import Predictor
@@ -29,7 +29,7 @@ def save(
     if not (folder / model_folder.WEIGHTS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "results.json", results)
-        written = [folder / "results.json", *report.draw(results, split, folder / "figures")]
+        written = [folder / "results.json", *plots.draw(results, split, folder / "figures")]
         if not any(results["classes_left_out"].values()):  # otherwise its rows would not be those of the split
             written.append(folder / f"predictions_{split}.csv")
             predictions.write(written[-1], probabilities, tuple(results[split]["per_class"]), labels)
@@ -50,6 +50,6 @@ def save(
     of_data = {key: results[key] for key in ("dataset_name", "synthetic", "label_set")}
     merged = {**of_data, **held, **own}
     write_json(folder / "results.json", merged)
-    drawn = report.draw(results | {"dataset_name": merged["dataset_name"]}, split, folder / "figures")
+    drawn = plots.draw(results | {"dataset_name": merged["dataset_name"]}, split, folder / "figures")
     write_text(folder / model_folder.CARD, card.render(merged, record))
     return [str(file) for file in (folder / "results.json", folder / model_folder.CARD, *drawn)]

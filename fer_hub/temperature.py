@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.nn import functional as F
 
-from fer_hub import calibration, card, coverage, duplicates, evaluation, model_folder, report, trained_on
+from fer_hub import calibration, card, coverage, duplicates, evaluation, model_folder, plots, trained_on
 from fer_hub.errors import UserError
 from fer_hub.files import write_json, write_text
 from fer_hub.label_sets import FER2013, LabelSet
@@ -134,7 +134,7 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
         logger.warning("%s gave the old probabilities and was removed: fer-hub export %s", file, folder)
     for split in recorded:
         (folder / "figures" / f"robustness_{split}.png").unlink(missing_ok=True)
-        report.draw({"model": model.architecture, **results}, split, folder / "figures")
+        plots.draw({"model": model.architecture, **results}, split, folder / "figures")
     if recorded:
         results |= {"schema_version": evaluation.SCHEMA_VERSION, "calibration": changed}
         write_json(folder / "results.json", results)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from fer_hub import EMOTIONS, FERModel, UserError, calibration, coverage, dataset, evaluation, ferplus
+from fer_hub import EMOTIONS, FERModel, UserError, calibration, coverage, dataset, evaluation, ferplus, plots
 from fer_hub.evaluation import SCHEMA_VERSION
 from fer_hub.pixels import Pixels, decode
 from fer_hub.predictors import Predictor, of_model
-from fer_hub.report import MAX_GROUPS, as_text, draw, evaluate
+from fer_hub.report import MAX_GROUPS, as_text, evaluate
 
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 COUNTS = {"train": 70, "validation": 14, "test": 280}
@@ -326,7 +326,7 @@ def test_text_of_votes(full):
 
 
 def test_figures(full, tmp_path):
-    files = draw(full[0], "test", tmp_path / "new" / "figures")
+    files = plots.draw(full[0], "test", tmp_path / "new" / "figures")
     assert [file.name for file in files] == [
         "confusion_matrix_test.png", "reliability_test.png", "coverage_test.png", "robustness_test.png"
     ]  # fmt: skip
@@ -335,7 +335,7 @@ def test_figures(full, tmp_path):
         with Image.open(file) as figure:
             assert len(np.unique(np.asarray(figure.convert("L")))) > 20
     plain = {**full[0], "test": {key: value for key, value in full[0]["test"].items() if key != "robustness"}}
-    assert len(draw(plain, "test", tmp_path / "plain")) == 3
+    assert len(plots.draw(plain, "test", tmp_path / "plain")) == 3
 
 
 # --- the real thing ---
