@@ -142,7 +142,7 @@ _PAPER_PLUS = replace(
     distillation_weight=0.9,
     distillation_temperature=2.0,
     num_warmup_steps=100,
-    num_train_epochs=60,
+    num_train_epochs=150,
 )
 
 RECIPES = {
