@@ -59,8 +59,9 @@ def require_uncalibrated(output: Path) -> None:
 
 
 def require_same_run(before: dict, now: dict, output: Path) -> None:
-    """Compares the records of a run before and after it was stopped; one whose learning rate
-    does not fall towards its end may grow longer, all else must be the same.
+    """Compares the records of a run before and after it was stopped.
+
+    All must be the same; but a run whose learning rate does not fall towards its end may grow longer.
 
     Raises:
         UserError: other data or hyperparameters, which would make it neither run; the message names them.
