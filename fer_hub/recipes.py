@@ -134,7 +134,6 @@ _PAPER_PLUS = replace(
     _SMALL_TEACHER,
     recipe="paper-plus",
     architecture="fer_paper_cnn",
-    drop_rate=0.2,
     crop_size=None,
     erasing=0.0,
     label_smoothing=0.0,
@@ -142,7 +141,7 @@ _PAPER_PLUS = replace(
     distillation_weight=0.9,
     distillation_temperature=2.0,
     num_warmup_steps=100,
-    num_train_epochs=150,
+    num_train_epochs=200,
 )
 
 RECIPES = {
