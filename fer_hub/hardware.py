@@ -33,9 +33,14 @@ def resolve_precision(asked: str | None, device: torch.device) -> str:
         raise UserError(f"--mixed_precision fp16 needs a CUDA device, this is {device.type}: use bf16 or no.")
     if asked is not None:
         return asked
+    return "bf16" if computes_bf16(device) else "no"
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16; others emulate it, if they take it at all."""
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    return "bf16" if device.type == "cpu" and _cpu_computes_bf16() else "no"
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and _cpu_computes_bf16()
 
 
 def tune_allocator() -> None:
