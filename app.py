@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--share", action="store_true", help="also give it a public address, through gradio's servers")
     given = parser.parse_args()
     try:
-        from fer_hub.demo import launch  # takes seconds, which --help can do without
+        from fer_hub.demo.page import launch  # takes seconds, which --help can do without
 
         launch(given.model, given.host, given.port, given.share)
     except UserError as error:

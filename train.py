@@ -1,7 +1,7 @@
 """Trains an emotion classifier: `accelerate launch --quiet train.py --dataset_name PATH`, or `python train.py ...`.
 
-Arguments in, one call out; what happens is in fer_hub/training.py. Exit status: 0 done, 1 trained but the Hub could not
-take it, 2 a mistake that the message explains, 130/143 stopped by Ctrl-C/SIGTERM with the state saved.
+Arguments in, one call out; what happens is in fer_hub/training/loop.py. Exit status: 0 done, 1 trained but the Hub
+could not take it, 2 a mistake that the message explains, 130/143 stopped by Ctrl-C/SIGTERM with the state saved.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from fer_hub.errors import HubError, UserError
 from fer_hub.labels import LABEL_SETS
 from fer_hub.recipes import OPTIMIZERS, RECIPES, SCHEDULES, TrainConfig
-from fer_hub.signals import Interrupted
+from fer_hub.training.signals import Interrupted
 
 
 def _number(words: str, allowed: Callable[[float], bool]) -> Callable[[str], float]:
@@ -191,14 +191,16 @@ def main() -> int:
         push = push and is_main
         # Imported only now: --help and mistyped flags answer at once.
         if push:
-            from fer_hub import hub
+            from fer_hub.hub.push import check_write_access
 
-            hub_model_id = hub.check_write_access(hub_model_id, Path(config.output_dir).resolve().name)
-        from fer_hub.training import train
+            hub_model_id = check_write_access(hub_model_id, Path(config.output_dir).resolve().name)
+        from fer_hub.training.loop import train
 
         train(config, shlex.join(["train.py", *_without_push(sys.argv[1:])]))
         if push:
-            pushed = hub.push_model(Path(config.output_dir) / "best", hub_model_id)
+            from fer_hub.models.publish import push_model
+
+            pushed = push_model(Path(config.output_dir) / "best", hub_model_id)
             print(f"Pushed: {pushed.url}, commit {pushed.commit}")
     except HubError as error:
         print(f"error: {error}", file=sys.stderr)

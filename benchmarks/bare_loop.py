@@ -11,8 +11,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as train.py does
 import torch
 from torch.nn import functional as F
 
-from fer_hub import hardware
-from fer_hub.model import FERModel
+from fer_hub.models.model import FERModel
+from fer_hub.training import hardware
 
 STEPS, BATCH = 400, 64
 

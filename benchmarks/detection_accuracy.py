@@ -19,8 +19,13 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer_hub import FERModel, dataset, faces, images  # noqa: E402 (the checkout need not be installed)
-from fer_hub.locate import DEFAULT_MODEL  # noqa: E402
+from fer_hub import (
+    FERModel,
+    images,  # noqa: E402 (the checkout need not be installed)
+)
+from fer_hub.data import dataset
+from fer_hub.hub.locate import DEFAULT_MODEL  # noqa: E402
+from fer_hub.recognition.detector import Detection, RetinaFace, crop
 
 WIDTH, HEIGHT = 640, 480
 
@@ -35,7 +40,7 @@ def paste(face: Image.Image, random: np.random.Generator) -> tuple[Image.Image, 
     return scene, (left, top, left + side, top + side)
 
 
-def on_the_face(found: faces.Detection, place: tuple[int, int, int, int]) -> bool:
+def on_the_face(found: Detection, place: tuple[int, int, int, int]) -> bool:
     left, top, right, bottom = found.box
     return place[0] <= (left + right) / 2 < place[2] and place[1] <= (top + bottom) / 2 < place[3]
 
@@ -51,7 +56,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     arguments = parser.parse_args()
 
-    model, detector = FERModel.from_pretrained(arguments.model), faces.RetinaFace()
+    model, detector = FERModel.from_pretrained(arguments.model), RetinaFace()
     split = dataset.load(arguments.dataset_name)[arguments.split]
     names = split.features["label"].names
     labels = np.array([names[label] for label in split["label"]])
@@ -65,7 +70,7 @@ def main() -> None:
         hits = [found for found in detections if on_the_face(found, place)]
         elsewhere += len(detections) - len(hits)
         if hits:
-            crops[row] = faces.crop(scene, hits[0])
+            crops[row] = crop(scene, hits[0])
 
     found = np.array(list(crops))
     if not len(found):

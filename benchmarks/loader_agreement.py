@@ -15,7 +15,11 @@ from transformers import pipeline
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer_hub import FERModel, dataset, images  # noqa: E402 (the checkout need not be installed)
+from fer_hub import (
+    FERModel,
+    images,  # noqa: E402 (the checkout need not be installed)
+)
+from fer_hub.data import dataset
 
 
 def coloured(face):

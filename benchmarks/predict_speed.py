@@ -19,8 +19,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fer_hub import FERModel, export, onnx_session  # noqa: E402 (the checkout need not be installed)
-from fer_hub.locate import shipped_names  # noqa: E402
+from fer_hub import FERModel
+from fer_hub.hub.locate import shipped_names  # noqa: E402
+from fer_hub.models import (
+    onnx_export,
+    onnx_session,  # noqa: E402 (the checkout need not be installed)
+)
 
 torch.set_num_threads(1)  # of ONNX Runtime, too: its sessions take the same number
 drawn = np.random.default_rng(0).integers(0, 256, (64, 48, 48), dtype=np.uint8)
@@ -30,7 +34,7 @@ for name in shipped_names():
     model = FERModel.from_pretrained(name)
     default = FERModel.from_pretrained(name).to(memory_format=torch.contiguous_format)
     with tempfile.TemporaryDirectory() as folder:
-        export.export_onnx(model, Path(folder) / "model.onnx")
+        onnx_export.export_onnx(model, Path(folder) / "model.onnx")
         session = onnx_session.open_session(Path(folder) / "model.onnx")
     for count, repetitions in ((1, 200), (64, 20)):
         faces = drawn[:count]

@@ -42,9 +42,10 @@ def measure(torch_threads: int, onnx_threads: int, spinning: bool, repetitions: 
     import onnxruntime
     import torch
 
-    from fer_hub import EmotionRecognizer, faces
+    from fer_hub import EmotionRecognizer
+    from fer_hub.recognition.detector import RetinaFace, _weights, crop
 
-    class Detector(faces.RetinaFace):
+    class Detector(RetinaFace):
         """With other threads than the default detector."""
 
         def __init__(self):
@@ -52,7 +53,7 @@ def measure(torch_threads: int, onnx_threads: int, spinning: bool, repetitions: 
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = onnx_threads
             options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-            self._session = onnxruntime.InferenceSession(faces._weights(), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(_weights(), options, providers=["CPUExecutionProvider"])
 
     torch.set_num_threads(torch_threads)
     recognizer, image = EmotionRecognizer.from_pretrained(detector=Detector()), photo()
@@ -61,7 +62,7 @@ def measure(torch_threads: int, onnx_threads: int, spinning: bool, repetitions: 
         started = time.perf_counter()
         (found,) = recognizer.detector(image)
         detected = time.perf_counter()
-        square = faces.crop(image, found)
+        square = crop(image, found)
         cut = time.perf_counter()
         recognizer.model.predict(square)
         classified = time.perf_counter()

@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fer_hub import card  # noqa: E402 (the checkout need not be installed)
-from fer_hub.locate import DEFAULT_MODEL, SHIPPED  # noqa: E402
+from fer_hub.hub import card  # noqa: E402 (the checkout need not be installed)
+from fer_hub.hub.locate import DEFAULT_MODEL, SHIPPED  # noqa: E402
 
 for folder in sorted(path for path in SHIPPED.iterdir() if path.is_dir()):
     results, record = (json.loads((folder / name).read_text()) for name in ("results.json", "train_config.json"))

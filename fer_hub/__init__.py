@@ -7,33 +7,41 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # ONNX Runtime, which finds the faces, reports each session to Microsoft from 1.29 on and keeps a number of the device
 # in ~/.cache. It reads this once, when it is imported, so it stands before everything else. An environment that sets it
 # to 0 has the last word.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-_LAZY = {
+_NAMES = {
     "EMOTIONS": "fer_hub.labels",
-    "EmotionRecognizer": "fer_hub.recognizer",
-    "FERModel": "fer_hub.model",
+    "EmotionRecognizer": "fer_hub.recognition.recognizer",
+    "FERModel": "fer_hub.models.model",
     "UserError": "fer_hub.errors",
+}
+_MODULES = {
+    "explain": "fer_hub.recognition.explain",
+    "timeline": "fer_hub.recognition.timeline",
+    "video": "fer_hub.recognition.video",
 }
 
 if TYPE_CHECKING:
     from fer_hub.errors import UserError
     from fer_hub.labels import EMOTIONS
-    from fer_hub.model import FERModel
-    from fer_hub.recognizer import EmotionRecognizer
+    from fer_hub.models.model import FERModel
+    from fer_hub.recognition import explain, timeline, video
+    from fer_hub.recognition.recognizer import EmotionRecognizer
 
-__all__ = ["EMOTIONS", "EmotionRecognizer", "FERModel", "UserError", "__version__"]
+__all__ = ["EMOTIONS", "EmotionRecognizer", "FERModel", "UserError", "__version__", "explain", "timeline", "video"]
 
 
 def __getattr__(name: str):
-    if name not in _LAZY:
-        raise AttributeError(f"module 'fer_hub' has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    raise AttributeError(f"module 'fer_hub' has no attribute {name!r}")
 
 
 def __dir__():

@@ -2,6 +2,6 @@
 
 import sys
 
-from fer_hub.cli import main
+from fer_hub.cli.arguments import main
 
 sys.exit(main())

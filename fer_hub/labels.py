@@ -9,6 +9,13 @@ EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FERPLUS = (*EMOTIONS, "contempt")  # FER+'s eight: ours in our order, then its own
 LABEL_SETS = ("fer2013", "ferplus", "auto")  # what `label_sets` makes of a data set's labels
 
+# Our count of the official fer2013.csv, in the order of EMOTIONS.
+OFFICIAL_COUNTS = {
+    "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+    "validation": (467, 56, 496, 895, 653, 415, 607),
+    "test": (491, 55, 528, 879, 594, 416, 626),
+}
+
 ALIASES = {
     "anger": "angry",
     "disgusted": "disgust",
@@ -68,3 +75,8 @@ def match(names: Sequence[str], others: Sequence[str]) -> dict[str, str]:
         elif keys.count(meaning) == other_keys.count(meaning) == 1:
             found[name] = others[other_keys.index(meaning)]
     return found
+
+
+def for_matplotlib(name: str) -> str:
+    """Escape a class name for matplotlib, which would read text between two dollar signs as a formula."""
+    return name.replace("$", r"\$")

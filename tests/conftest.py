@@ -61,7 +61,7 @@ def faces():
     """Random pictures, as `Pixels` by split: 8 of each class in train, 3 in the others; the labels are shuffled."""
     import torch
 
-    from fer_hub.pixels import Pixels
+    from fer_hub.data.pixels import Pixels
 
     rng = np.random.default_rng(0)
     splits = {}
@@ -75,7 +75,7 @@ def faces():
 @pytest.fixture(scope="session")
 def drawn_faces():
     """The drawn faces of the validation split, and their labels."""
-    from fer_hub import synthetic
+    from fer_hub.data import synthetic
 
     return synthetic.draw_split("validation")
 
@@ -100,7 +100,7 @@ def online(hub, monkeypatch):
     files = "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + files)
     monkeypatch.setenv("HF_TOKEN", "hf_write")
-    monkeypatch.setattr("fer_hub.hub.time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr("fer_hub.hub.push.time", SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client's own
     return waits
 

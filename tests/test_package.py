@@ -11,7 +11,7 @@ import hub_server
 import pytest
 import yaml
 
-from fer_hub.locate import DEFAULT_MODEL, shipped_names
+from fer_hub.hub.locate import DEFAULT_MODEL, shipped_names
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +37,8 @@ def run(site, folder, *command, **more):
 
 PROJECT = """
 import fer_hub, json, pathlib, sys
-from fer_hub import FERModel, card
+from fer_hub import FERModel
+from fer_hub.hub import card
 folder = pathlib.Path(fer_hub.__file__).parent
 assert folder == pathlib.Path(sys.argv[1]) / "fer_hub", folder
 model = FERModel.from_pretrained("paper-cnn")
@@ -49,7 +50,7 @@ print(json.dumps({"card": card.render(results, record), "same": FERModel.from_pr
 
 
 def test_the_wheel_loads_the_shipped_model_and_renders_its_card(site, drawn_faces, tmp_path):
-    from fer_hub.sources import png
+    from fer_hub.data.sources import png
 
     (tmp_path / "face.png").write_bytes(png(drawn_faces[0][0]))
     (tmp_path / "project.py").write_text(PROJECT)
@@ -62,7 +63,7 @@ def test_the_wheel_loads_the_shipped_model_and_renders_its_card(site, drawn_face
 
 
 def test_the_wheel_loads_from_the_hub(site, tmp_path):
-    from fer_hub.locate import SHIPPED
+    from fer_hub.hub.locate import SHIPPED
 
     names = ("config.json", "model.safetensors")
     code = (
@@ -90,7 +91,7 @@ def test_the_wheel_holds_every_file_of_the_package(site):
 
 
 def test_the_shipped_cards_are_the_rendered_ones_and_that_of_the_default_stands_at_the_top():
-    from fer_hub import card
+    from fer_hub.hub import card
 
     again = "; regenerate: python docs/render_cards.py"
     for name in shipped_names():

@@ -9,7 +9,8 @@ import json
 import os
 import sys
 
-from fer_hub import __version__, commands
+from fer_hub import __version__
+from fer_hub.cli import commands
 from fer_hub.errors import HubError, UserError
 from fer_hub.labels import LABEL_SETS
 

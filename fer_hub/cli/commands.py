@@ -5,14 +5,14 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from fer_hub import model_folder
 from fer_hub.errors import UserError
+from fer_hub.hub import model_folder
 
 logger = logging.getLogger(__name__)
 
 
 def info(given) -> tuple[dict, str]:
-    from fer_hub.model import FERModel
+    from fer_hub.models.model import FERModel
 
     model = FERModel.from_pretrained(given.model, revision=given.revision)
     results, record = (model_folder.read_record(model.folder / name) for name in ("results.json", "train_config.json"))
@@ -54,8 +54,8 @@ def info(given) -> tuple[dict, str]:
 def predict(given) -> tuple[dict, str]:
     import torch
 
-    from fer_hub import predict_files
-    from fer_hub.locate import DEFAULT_MODEL
+    from fer_hub.cli import predict_files
+    from fer_hub.hub.locate import DEFAULT_MODEL
 
     # One face is little work, and waiting threads spin: a second one beside another busy process costs many times more.
     torch.set_num_threads(1)
@@ -64,8 +64,8 @@ def predict(given) -> tuple[dict, str]:
 
 
 def export(given) -> tuple[dict, str]:
-    from fer_hub.export import export as write_onnx
-    from fer_hub.model import FERModel
+    from fer_hub.models.model import FERModel
+    from fer_hub.models.onnx_export import export as write_onnx
 
     model = FERModel.from_pretrained(given.model, revision=given.revision)
     folder = Path(os.path.expanduser(given.output_dir or given.model))
@@ -83,23 +83,21 @@ def export(given) -> tuple[dict, str]:
 
 
 def push(given) -> tuple[dict, str]:
-    from fer_hub import hub
+    from fer_hub.models.publish import push_model
 
     return _pushed(
-        hub.push_model(
-            given.folder, given.repo_id, private=given.private, revision=given.revision, dry_run=given.dry_run
-        )
+        push_model(given.folder, given.repo_id, private=given.private, revision=given.revision, dry_run=given.dry_run)
     )
 
 
 def push_space(given) -> tuple[dict, str]:
-    from fer_hub import space
+    from fer_hub.hub import space
 
     return _pushed(space.push_space(given.repo_id, given.model, private=given.private, dry_run=given.dry_run))
 
 
 def push_dataset(given) -> tuple[dict, str]:
-    from fer_hub import dataset_repo
+    from fer_hub.hub import dataset_repo
 
     return _pushed(dataset_repo.push_dataset(given.source, given.repo_id, dry_run=given.dry_run))
 
@@ -120,7 +118,7 @@ def _pushed(push) -> tuple[dict, str]:
 
 
 def evaluate(given) -> tuple[dict, str]:
-    from fer_hub import predictors, report, save_report
+    from fer_hub.evaluation import predictors, report, report_files
 
     models = [predictors.load(name, given.revision) for name in given.models]
     if len(models) > 1 and not given.ensemble:
@@ -141,21 +139,21 @@ def evaluate(given) -> tuple[dict, str]:
     )
     text = report.as_text(results, given.split)
     if given.output:
-        written = save_report.save(given.output, predictor, given.split, results, probabilities, labels)
+        written = report_files.save(given.output, predictor, given.split, results, probabilities, labels)
         text += "".join(f"\n{file}" for file in written)
     return results, text
 
 
 def _labels(given, votes: str | None):
-    from fer_hub import label_sets
+    from fer_hub.data import label_sets
 
     return label_sets.from_flags(given.label_set, given.label_map, votes)
 
 
 def calibrate(given) -> tuple[dict, str]:
-    from fer_hub import temperature
+    from fer_hub.evaluation import calibrate
 
-    done = temperature.calibrate(given.folder, given.dataset_name, _labels(given, given.ferplus))
+    done = calibrate.calibrate(given.folder, given.dataset_name, _labels(given, given.ferplus))
     before, after, threshold = done["before"], done["after"], done["abstention_threshold"]
     return done, (
         f"{given.folder}: temperature {done['temperature']:.4f}, folded into the weights\n"
@@ -166,16 +164,18 @@ def calibrate(given) -> tuple[dict, str]:
 
 
 def compare(given) -> tuple[dict, str]:
-    from fer_hub import compare, dataset, duplicates, plots, predictions, predictors, tables, trained_on
-    from fer_hub.files import write_json, write_text
+    from fer_hub.atomic_files import write_json, write_text
+    from fer_hub.data import dataset, duplicates
+    from fer_hub.data.pixels import decode
+    from fer_hub.evaluation import compare, markdown_tables, plots, predictions_csv, predictors
     from fer_hub.labels import match
-    from fer_hub.pixels import decode
+    from fer_hub.models import trained_on
 
     if len(set(given.models)) < 2:
         raise UserError("a comparison takes two different models or prediction files at least.")
     place = given.name or "comparison"
     if given.write:  # before the models are asked, which takes minutes
-        tables.require_place(given.write, place)
+        markdown_tables.require_place(given.write, place)
     label_set = _labels(given, given.ferplus)
     loaded = dataset.load(given.dataset_name, given.dataset_revision, labels=label_set)
     if given.split not in loaded:
@@ -187,7 +187,7 @@ def compare(given) -> tuple[dict, str]:
     found, asked, left_out = {}, {}, {}
     for name in given.models:
         if name.endswith(".csv"):
-            found[name] = predictions.read(name, names, len(labels), labels)
+            found[name] = predictions_csv.read(name, names, len(labels), labels)
             continue
         predictor = predictors.load(name)
         trained_on.warn_of_other_images(predictor.models, given.dataset_name, label_set, given.split, shown.fingerprint)
@@ -221,15 +221,15 @@ def compare(given) -> tuple[dict, str]:
         write_text(folder / "comparison.md", text + "\n")
         plots.plot_comparison(compared, f"{given.dataset_name}, {given.split}", folder / "comparison.png")
     if given.write:
-        tables.write_table(given.write, place, text)
+        markdown_tables.write_table(given.write, place, text)
     return compared, text
 
 
 def duplicates(given) -> tuple[dict, str]:
     from datasets import Image
 
-    from fer_hub import dataset, duplicates
-    from fer_hub.pixels import decode
+    from fer_hub.data import dataset, duplicates
+    from fer_hub.data.pixels import decode
 
     loaded = dataset.load(given.source, given.dataset_revision, labels=_labels(given, given.ferplus))
     dataset.say_left_out(loaded, loaded)
@@ -255,14 +255,14 @@ def duplicates(given) -> tuple[dict, str]:
 
 
 def aggregate(given) -> tuple[dict, str]:
-    from fer_hub import aggregate, tables
+    from fer_hub.evaluation import markdown_tables, seeds
 
     if given.summary:
-        recipes = aggregate.by_recipe(given.folders)
-        found, text, name = {"recipes": recipes}, aggregate.as_summary(recipes), "summary"
+        recipes = seeds.by_recipe(given.folders)
+        found, text, name = {"recipes": recipes}, seeds.as_summary(recipes), "summary"
     else:
-        found = aggregate.aggregate(given.folders)
-        text, name = aggregate.as_table(found), found["recipe"]
+        found = seeds.aggregate(given.folders)
+        text, name = seeds.as_table(found), found["recipe"]
     if given.write:
-        tables.write_table(given.write, given.name or name, text)
+        markdown_tables.write_table(given.write, given.name or name, text)
     return found, text

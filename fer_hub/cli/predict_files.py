@@ -15,13 +15,14 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from fer_hub import images, media_files
+from fer_hub import images
+from fer_hub.atomic_files import write_atomically, write_json, write_text
+from fer_hub.cli import media_files
+from fer_hub.cli.media_files import Source
 from fer_hub.errors import UserError
-from fer_hub.files import write_atomically, write_json, write_text
-from fer_hub.locate import DEFAULT_MODEL
-from fer_hub.media_files import Source
-from fer_hub.recognizer import EmotionRecognizer
-from fer_hub.video import Frame, Frames, to_csv, to_json
+from fer_hub.hub.locate import DEFAULT_MODEL
+from fer_hub.recognition.recognizer import EmotionRecognizer
+from fer_hub.recognition.video import Frame, Frames, to_csv, to_json
 
 
 def predict(inputs: Sequence[str], model: str = DEFAULT_MODEL, output: str | None = None, every: int = 1) -> dict:
@@ -127,7 +128,7 @@ def _video(recognizer: EmotionRecognizer, source: Source, every: int) -> dict:
             bar.update(frame.time - bar.n)
     labels, kept.problem = recognizer.model.label_names, clip.problem
     if annotated:
-        from fer_hub import timeline  # brings matplotlib
+        from fer_hub.recognition import timeline  # brings matplotlib
 
         to_csv(kept, table)
         to_json(kept, record)

@@ -15,21 +15,15 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from fer_hub import label_sets, sources
+from fer_hub.data import label_sets, sources
+from fer_hub.data.label_sets import FER2013, LabelSet, Numbered, Raw
+from fer_hub.data.sources import SPLITS, png, split_name
 from fer_hub.errors import UserError
-from fer_hub.label_sets import FER2013, LabelSet, Numbered, Raw
-from fer_hub.labels import EMOTIONS
-from fer_hub.sources import SPLITS, png, split_name
+from fer_hub.labels import EMOTIONS, OFFICIAL_COUNTS
 
 logger = logging.getLogger(__name__)
 
 LABEL_COLUMNS = ("label", "labels", "emotion")
-# Our count of the official fer2013.csv, in the order of EMOTIONS.
-OFFICIAL_COUNTS = {
-    "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
-    "validation": (467, 56, 496, 895, 653, 415, 607),
-    "test": (491, 55, 528, 879, 594, 416, 626),
-}
 VALIDATION_SHARE = 0.1  # of train, where a source has no validation split; FER2013's own is 11 %
 
 

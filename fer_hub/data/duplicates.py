@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-from fer_hub.pixels import Pixels
+from fer_hub.data.pixels import Pixels
 
 
 def _keys(pixels: Pixels) -> list[bytes]:

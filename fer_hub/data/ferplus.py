@@ -1,4 +1,4 @@
-"""FER+: ten people's votes on each picture of FER2013, and what they say of a model's mistakes.
+"""FER+: ten people's votes on each picture of FER2013.
 
 Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution".
 The votes are the file fer2013new.csv of https://github.com/microsoft/FERPlus (MIT licence); its rows stand in the order
@@ -15,7 +15,6 @@ import numpy as np
 from fer_hub.errors import UserError
 from fer_hub.labels import EMOTIONS
 from fer_hub.labels import FERPLUS as LABELS
-from fer_hub.statistics import wilson
 
 WITHOUT_CLASS = ("no majority or unknown", "not a face")  # 8 and 9 of `majority`
 _COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt", "unknown", "NF")
@@ -26,7 +25,6 @@ _OFFICIAL_ORDER = {
     "validation": "6f62bd526ed08067dd2f1faf3ebfe4e37552b2e1d130322a24fdfaafd4d67968",
     "test": "19e25aa1d187ba49a99350f0aaf83ff90f86fa2d0f78a0d3c9a6c657eb15823d",
 }
-AGREEMENT = ((0.5, 0.7), (0.7, 0.9), (0.9, 1.0))  # shares of the votes, right-closed; a majority has over one half
 # FER2013's own labels agree with .67 to .68 of the majorities in the official order, and with .2 in any other.
 LEAST_LABEL_AGREEMENT = 0.6
 
@@ -108,76 +106,3 @@ def distribution(votes: np.ndarray, label_names: Sequence[str] = LABELS) -> tupl
     mine = kept[:, [LABELS.index(name) for name in label_names]].astype(float)
     voted = 2 * mine.sum(1) > kept.sum(1)
     return voted, mine[voted] / mine[voted].sum(1, keepdims=True)
-
-
-def measure(probabilities: np.ndarray, labels: np.ndarray, votes: np.ndarray, label_names: tuple[str, ...]) -> dict:
-    """A model's answers beside the crowd's.
-
-    Args:
-        probabilities: float (N, C).
-        labels: int (N,), FER2013's, in the order of `label_names`.
-        votes: int (N, 10), as from `read`.
-        label_names: the model's classes, all of them in `LABELS`.
-
-    Returns:
-        `n`: pictures whose majority is one of the classes; `left_out`: the others, by what the crowd said instead
-        (another class, `no majority or unknown`, `not a face`); `accuracy` and `interval` (Wilson) against the majority
-        on these n; `label_accuracy`: that of FER2013's own labels against the majority, on the same n.
-        `cross_entropy` and `kl`: means in nats of -sum q log p and sum q log(q / p), where p are the model's
-        probabilities (at least 2.2e-16) and q the shares of the votes for its classes, without single votes, on the
-        `n_distribution` pictures of `distribution`.
-        `by_agreement`: accuracy against the majority by the share of the votes, without single ones, that it has, each
-        with `above`, `up_to`, `n`, `accuracy` and `interval`.
-        `errors`: `n` predictions that FER2013's label calls wrong, and of these the shares in which the crowd's
-        majority is what the model says, `with_model`, what the label says, `with_label`, another class,
-        `with_neither`, or there is none, `undecided` (no majority, unknown, not a face); they sum to 1.
-    """
-    places = [LABELS.index(name) for name in label_names]
-    number_of = np.full(len(LABELS) + 2, -1)
-    number_of[places] = np.arange(len(places))
-    crowd = majority(votes)
-    said, predictions = number_of[crowd], probabilities.argmax(1)
-    known = said >= 0
-
-    kept = without_outliers(votes)
-    total = kept.sum(1)
-    voted, shares = distribution(votes, label_names)
-    logs = np.log(np.maximum(probabilities[voted], np.finfo(float).eps))
-    cross_entropy = -(shares * logs).sum(1)
-    entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(1)
-
-    right, wrong = predictions == said, predictions != labels
-    strength = kept.max(1) / np.maximum(total, 1)
-    decided = crowd < len(LABELS)
-    sides = {
-        "with_model": right,
-        "with_label": labels == said,
-        "with_neither": decided & ~right & (labels != said),
-        "undecided": ~decided,
-    }
-    others = {name: int((crowd == number).sum()) for number, name in enumerate(LABELS) if number_of[number] < 0}
-    return {
-        "n": int(known.sum()),
-        "left_out": {
-            **others,
-            **{why: int((crowd == number).sum()) for number, why in enumerate(WITHOUT_CLASS, len(LABELS))},
-        },
-        **_accuracy(right[known]),
-        "label_accuracy": float((labels == said)[known].mean()),
-        "n_distribution": int(voted.sum()),
-        "cross_entropy": float(cross_entropy.mean()),
-        "kl": float((cross_entropy - entropy).mean()),
-        "by_agreement": [
-            {"above": low, "up_to": high, "n": int(part.sum()), **_accuracy(right[part])}
-            for low, high in AGREEMENT
-            if (part := known & (strength > low) & (strength <= high)).any()
-        ],
-        "errors": {
-            "n": int(wrong.sum()),
-            **{side: float((wrong & marks).sum() / max(wrong.sum(), 1)) for side, marks in sides.items()},
-        },
-    }
-
-
-def _accuracy(right: np.ndarray) -> dict:
-    return {"accuracy": float(right.mean()), "interval": wilson(int(right.sum()), len(right))}

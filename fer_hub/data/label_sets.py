@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer_hub import ferplus
+from fer_hub.data import ferplus
 from fer_hub.errors import UserError
 from fer_hub.labels import ALIASES, EMOTIONS, FERPLUS, canonical_name, key
 

@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from huggingface_hub import HfApi
 from PIL import Image
 
-from fer_hub import synthetic
+from fer_hub.data import synthetic
 from fer_hub.errors import UserError
 from fer_hub.labels import EMOTIONS, canonical_name
 

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from fer_hub import colors
-from fer_hub.drawing import caption
-from fer_hub.recognizer import Face
+from fer_hub.recognition.drawing import caption
+from fer_hub.recognition.face import Face
 
 # Colours of the page's theme, so that light and dark both work; the bars have a border because yellow is pale on white.
 CSS = """

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import gradio as gr
 import torch
 
-from fer_hub import markup, tabs
+from fer_hub.demo import markup, tabs
 from fer_hub.errors import UserError
-from fer_hub.locate import DEFAULT_MODEL, shipped_names
-from fer_hub.recognizer import EmotionRecognizer
+from fer_hub.hub.locate import DEFAULT_MODEL, shipped_names
+from fer_hub.recognition.recognizer import EmotionRecognizer
 
 TITLE = "FER Hub: facial expressions"
 INTRODUCTION = f"""# {TITLE}

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import gradio as gr
 
-from fer_hub import images, markup, uploads
+from fer_hub import images
+from fer_hub.demo import markup, uploads
 from fer_hub.errors import UserError
-from fer_hub.recognizer import EmotionRecognizer, Face
-from fer_hub.tracks import Tracker
-from fer_hub.video import Clip, Frame, Frames, to_csv, to_json
+from fer_hub.recognition.face import Face
+from fer_hub.recognition.face_tracks import Tracker
+from fer_hub.recognition.recognizer import EmotionRecognizer
+from fer_hub.recognition.video import Clip, Frame, Frames, to_csv, to_json
 
-EXAMPLES = Path(__file__).parent / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 SOURCE_OF_EXAMPLES = "Example photo: Eileen Collins, NASA, public domain. The other example faces are drawn."
 
 HEIGHT = 400  # pixels of a picture on the page: what was found in it stands in sight below
@@ -61,7 +63,7 @@ def image(recognizers: Recognizers, model: gr.Dropdown) -> None:
         return drawn, html, [face.to_dict() for face in found], ""
 
     def heat_maps(picture: bytes | None, name: str) -> str:
-        from fer_hub import explain  # takes half a second to import, which the first visitor need not wait for
+        from fer_hub.recognition import explain  # takes half a second, which the first visitor need not wait for
 
         network = recognizers[name].model
         maps = []
@@ -176,7 +178,7 @@ def video(recognizers: Recognizers, model: gr.Dropdown) -> None:
             )
 
     def show(path: Path | None, every: float, name: str, progress=gr.Progress()):  # noqa: B008 (gradio's way)
-        from fer_hub import timeline  # likewise
+        from fer_hub.recognition import timeline  # likewise
 
         def report(done: float, total: float | None) -> None:
             progress((done, total) if total else None, desc=f"{done:.1f} s of the video", unit="s")

@@ -15,11 +15,15 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.nn import functional as F
 
-from fer_hub import calibration, card, coverage, duplicates, evaluation, model_folder, plots, trained_on
+from fer_hub.atomic_files import write_json, write_text
+from fer_hub.data import duplicates
+from fer_hub.data.label_sets import FER2013, LabelSet
 from fer_hub.errors import UserError
-from fer_hub.files import write_json, write_text
-from fer_hub.label_sets import FER2013, LabelSet
-from fer_hub.model import FERModel
+from fer_hub.evaluation import measure, plots
+from fer_hub.hub import card, model_folder
+from fer_hub.metrics import abstention, calibration_error
+from fer_hub.models import trained_on
+from fer_hub.models.model import FERModel
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +73,9 @@ def fold(model: FERModel, temperature: float) -> None:
 def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013) -> dict:
     """Calibrates the model of a folder, and measures its recorded splits again.
 
-    The temperature and the abstention threshold (`coverage.recommended_threshold`) come from validation alone. Weights,
-    config.json, results.json, figures and card are written anew; ONNX files, which would give the old probabilities,
-    are removed.
+    The temperature and the abstention threshold (`abstention.recommended_threshold`) come from validation alone.
+    Weights, config.json, results.json, figures and card are written anew; ONNX files, which would give the old
+    probabilities, are removed.
 
     Args:
         folder: a model folder.
@@ -98,14 +102,14 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
     _require_same_data(record, pixels, dataset_name)
 
     accelerator, validation = Accelerator(), pixels["validation"]
-    logits = evaluation.compute_logits(model, validation.images, accelerator)
+    logits = measure.compute_logits(model, validation.images, accelerator)
     temperature = fit(logits, validation.labels)
     if abs(np.log(temperature)) > BOUNDS[1] - 0.01:
         logger.warning("The temperature %.4g ends at the bound of the search: is the model trained?", temperature)
     truth, before = validation.labels.numpy(), logits.double().softmax(1).numpy()
     fold(model, temperature)
-    after = evaluation.compute_logits(model, validation.images, accelerator).double().softmax(1).numpy()
-    model.abstention_threshold = coverage.recommended_threshold(after, truth)
+    after = measure.compute_logits(model, validation.images, accelerator).double().softmax(1).numpy()
+    model.abstention_threshold = abstention.recommended_threshold(after, truth)
     changed = {
         "temperature": temperature,
         "abstention_threshold": model.abstention_threshold,
@@ -119,7 +123,7 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
     recorded = [split for split in ("validation", "test") if split in results]
     for split in recorded:
         leaked = duplicates.also_in(pixels[split], [pixels["train"]]) if split == "test" else None
-        again = evaluation.evaluate_model(model, pixels[split], accelerator, leaked)
+        again = measure.evaluate_model(model, pixels[split], accelerator, leaked)
         stale = [key for key in results[split] if key not in again]
         if stale:
             logger.warning("%s: %s of the old weights are left out: fer-hub evaluate", split, ", ".join(stale))
@@ -136,14 +140,14 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
         (folder / "figures" / f"robustness_{split}.png").unlink(missing_ok=True)
         plots.draw({"model": model.architecture, **results}, split, folder / "figures")
     if recorded:
-        results |= {"schema_version": evaluation.SCHEMA_VERSION, "calibration": changed}
+        results |= {"schema_version": measure.SCHEMA_VERSION, "calibration": changed}
         write_json(folder / "results.json", results)
         write_text(folder / model_folder.CARD, card.render(results, record))
     return changed
 
 
 def _scores(probabilities: np.ndarray, labels: np.ndarray) -> dict:
-    found = calibration.measure(probabilities, labels)
+    found = calibration_error.measure(probabilities, labels)
     picked = probabilities[np.arange(len(labels)), labels]
     return {
         "ece": found["ece"],

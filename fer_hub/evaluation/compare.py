@@ -4,8 +4,9 @@ from itertools import combinations
 
 import numpy as np
 
-from fer_hub import calibration, statistics, tables
 from fer_hub.errors import UserError
+from fer_hub.evaluation import markdown_tables
+from fer_hub.metrics import calibration_error, intervals
 
 
 def compare(
@@ -26,12 +27,12 @@ def compare(
 
     Returns:
         `n`; `seed`; `models`: name -> `accuracy` and `interval` (Wilson), `macro_f1` and `macro_f1_interval`
-        (bootstrap, 1,000 resamples, the same for all models), `ece` and `brier` (as in `calibration.measure`), `loss`
-        (mean negative log-likelihood, nats; a probability of 0 counts as 2.2e-16, as in scikit-learn), and where some
-        images are not leaked `dedup`: `n`, `accuracy` and `interval` of these; the highest accuracy first; `pairs`: for
-        each two models, `a` the one with the higher accuracy, `difference` of the accuracies and its `interval`
-        (`statistics.paired_difference`), `only_a`, `only_b` and `p` (`statistics.mcnemar`), and `p_holm`, p corrected
-        for the number of pairs. The intervals are not corrected.
+        (bootstrap, 1,000 resamples, the same for all models), `ece` and `brier` (as in `calibration_error.measure`),
+        `loss` (mean negative log-likelihood, nats; a probability of 0 counts as 2.2e-16, as in scikit-learn), and
+        where some images are not leaked `dedup`: `n`, `accuracy` and `interval` of these; the highest accuracy first;
+        `pairs`: for each two models, `a` the one with the higher accuracy, `difference` of the accuracies and its
+        `interval` (`intervals.paired_difference`), `only_a`, `only_b` and `p` (`intervals.mcnemar`), and `p_holm`, p
+        corrected for the number of pairs. The intervals are not corrected.
 
     Raises:
         UserError: a model's probabilities are not of these images and classes.
@@ -49,12 +50,12 @@ def compare(
             "a": a,
             "b": b,
             "difference": float(correct[a].mean() - correct[b].mean()),
-            "interval": statistics.paired_difference(correct[a], correct[b]),
-            **statistics.mcnemar(correct[a], correct[b]),
+            "interval": intervals.paired_difference(correct[a], correct[b]),
+            **intervals.mcnemar(correct[a], correct[b]),
         }
         for a, b in combinations(ranked, 2)
     ]
-    for pair, corrected in zip(pairs, statistics.holm([pair["p"] for pair in pairs]), strict=True):
+    for pair, corrected in zip(pairs, intervals.holm([pair["p"] for pair in pairs]), strict=True):
         pair["p_holm"] = corrected
     scores = {name: _scores(models[name], labels, seed) for name in ranked}
     if leaked is not None and not leaked.all():
@@ -63,7 +64,7 @@ def compare(
             one["dedup"] = {
                 "n": len(rest),
                 "accuracy": float(rest.mean()),
-                "interval": statistics.wilson(int(rest.sum()), len(rest)),
+                "interval": intervals.wilson(int(rest.sum()), len(rest)),
             }
     return {"n": len(labels), "seed": seed, "models": scores, "pairs": pairs}
 
@@ -71,14 +72,14 @@ def compare(
 def _scores(probabilities: np.ndarray, labels: np.ndarray, seed: int) -> dict:
     predictions, classes = probabilities.argmax(1), probabilities.shape[1]
     correct = int((predictions == labels).sum())
-    calibrated = calibration.measure(probabilities, labels)
+    calibrated = calibration_error.measure(probabilities, labels)
     of_truth = probabilities[np.arange(len(labels)), labels]
     return {
         "accuracy": correct / len(labels),
-        "interval": statistics.wilson(correct, len(labels)),
-        "macro_f1": statistics.macro_f1(predictions, labels, classes),
-        "macro_f1_interval": statistics.bootstrap(
-            lambda *resampled: statistics.macro_f1(*resampled, classes), predictions, labels, seed=seed
+        "interval": intervals.wilson(correct, len(labels)),
+        "macro_f1": intervals.macro_f1(predictions, labels, classes),
+        "macro_f1_interval": intervals.bootstrap(
+            lambda *resampled: intervals.macro_f1(*resampled, classes), predictions, labels, seed=seed
         ),
         "ece": calibrated["ece"],
         "brier": calibrated["brier"],
@@ -89,7 +90,7 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray, seed: int) -> dict:
 def as_table(found: dict) -> str:
     """What `compare` found, as two Markdown tables that can be read in a terminal, and how to read them."""
     dedup = {name: one["dedup"] for name, one in found["models"].items() if "dedup" in one}
-    models = tables.markdown(
+    models = markdown_tables.markdown(
         ("model", "accuracy", "95 %", *(("not in train", "95 %") if dedup else ()), "macro-F1", "95 %", "ECE", "Brier",
          "loss"),
         [
@@ -108,7 +109,7 @@ def as_table(found: dict) -> str:
     )  # fmt: skip
     if not found["pairs"]:
         return models
-    pairs = tables.markdown(
+    pairs = markdown_tables.markdown(
         ("first", "second", "points", "95 %", "only first right", "only second right", "p", "p, Holm"),
         [
             (

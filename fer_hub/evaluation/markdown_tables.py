@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fer_hub.atomic_files import write_atomically
 from fer_hub.errors import UserError
-from fer_hub.files import write_atomically
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -5,10 +5,10 @@ import torch
 from accelerate import Accelerator
 from torch.nn import functional as F
 
-from fer_hub import calibration, coverage, statistics
-from fer_hub.metrics import EmotionMetrics
-from fer_hub.model import FERModel
-from fer_hub.pixels import Pixels
+from fer_hub.data.pixels import Pixels
+from fer_hub.metrics import abstention, calibration_error, intervals
+from fer_hub.metrics.accuracy import EmotionMetrics
+from fer_hub.models.model import FERModel
 
 BATCH = 64  # bounds memory
 SCHEMA_VERSION = 2  # of results.json: docs/evaluation.md
@@ -64,7 +64,7 @@ def summarize(logits: torch.Tensor, labels: torch.Tensor, label_names: tuple[str
     return {
         "n": len(labels),
         "loss": F.cross_entropy(logits.double(), labels).item(),
-        "interval": statistics.wilson(int((predictions == labels).sum()), len(labels)),
+        "interval": intervals.wilson(int((predictions == labels).sum()), len(labels)),
         **metrics,
     }
 
@@ -81,10 +81,10 @@ def measure(
         leaked: bool (N,), the images that are also in train; adds `dedup`, the headline numbers without them.
 
     Returns:
-        What `summarize` and `calibration.measure` give (a probability of 0 counts as 2.2e-16 in the loss), and
+        What `summarize` and `calibration_error.measure` give (a probability of 0 counts as 2.2e-16 in the loss), and
         `top2_accuracy`: share of images whose label is among the two likeliest classes;
         `intervals`: `macro_f1` and `balanced_accuracy`, 95 % bootstrap intervals over images (1,000 resamples, seed 0);
-        `coverage`: what `coverage.measure` gives;
+        `coverage`: what `abstention.measure` gives;
         `dedup`: `HEADLINES` without the leaked images.
     """
     logs = torch.from_numpy(np.log(np.maximum(probabilities, np.finfo(np.float64).eps)))
@@ -93,11 +93,11 @@ def measure(
     two_likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     results["top2_accuracy"] = float((two_likeliest == labels[:, None]).any(1).mean())
     results["intervals"] = {
-        score.__name__: statistics.bootstrap(lambda p, y, score=score: score(p, y, classes), predictions, labels)
-        for score in (statistics.macro_f1, statistics.balanced_accuracy)
+        score.__name__: intervals.bootstrap(lambda p, y, score=score: score(p, y, classes), predictions, labels)
+        for score in (intervals.macro_f1, intervals.balanced_accuracy)
     }
-    results |= calibration.measure(probabilities, labels)
-    results["coverage"] = coverage.measure(probabilities, labels)
+    results |= calibration_error.measure(probabilities, labels)
+    results["coverage"] = abstention.measure(probabilities, labels)
     if leaked is not None and not leaked.all():
         rest = measure(probabilities[~leaked], labels[~leaked], label_names)
         results["dedup"] = {key: rest[key] for key in HEADLINES}

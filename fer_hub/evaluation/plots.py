@@ -6,10 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-
-def plain(name: str) -> str:
-    """A class's name as matplotlib writes it letter by letter: between two dollar signs it would look for a formula."""
-    return name.replace("$", r"\$")
+from fer_hub.labels import for_matplotlib
 
 
 def draw(results: dict, split: str, folder: Path) -> list[Path]:
@@ -70,7 +67,7 @@ def plot_confusion_matrix(results: dict, title: str, path: Path) -> None:
         title: names the run, its data set and the split.
         path: the PNG file.
     """
-    counts, names = np.array(results["confusion_matrix"]), list(map(plain, results["per_class"]))
+    counts, names = np.array(results["confusion_matrix"]), list(map(for_matplotlib, results["per_class"]))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     axes = figure.subplots()

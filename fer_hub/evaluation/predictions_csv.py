@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_hub.atomic_files import write_text
 from fer_hub.errors import UserError
-from fer_hub.files import write_text
 from fer_hub.labels import canonical_name
 
 TOLERANCE = 1e-3  # of a sum: what writing seven or eight numbers with four decimals can lose

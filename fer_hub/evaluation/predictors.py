@@ -16,12 +16,12 @@ from huggingface_hub import HfApi, snapshot_download
 from PIL import Image
 from tqdm import tqdm
 
-from fer_hub import onnx_session
 from fer_hub.errors import UserError
-from fer_hub.hub_errors import explain
+from fer_hub.hub.errors import explain
+from fer_hub.hub.locate import locate
 from fer_hub.labels import EMOTIONS, key, match
-from fer_hub.locate import locate
-from fer_hub.model import FERModel
+from fer_hub.models import onnx_session
+from fer_hub.models.model import FERModel
 
 BATCH = 256  # images in one call; bounds memory
 TOLERANCE = 1e-3  # of a row's sum: what a float16 softmax can lose

@@ -1,6 +1,6 @@
 """Any model and any data set -> the complete report: accuracy, leaks, calibration, robustness, the crowd, groups.
 
-`evaluation.measure` has the numbers that need no more than probabilities and labels; here is what needs the images, the
+`measure.measure` has the numbers that need no more than probabilities and labels; here is what needs the images, the
 other splits, votes or columns beside them.
 """
 
@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from datasets import ClassLabel
 
-from fer_hub import dataset, duplicates, evaluation, ferplus, robustness, statistics, trained_on
+from fer_hub.data import dataset, duplicates, ferplus
+from fer_hub.data.label_sets import FER2013, LabelSet
+from fer_hub.data.pixels import decode
 from fer_hub.errors import UserError
-from fer_hub.label_sets import FER2013, LabelSet
+from fer_hub.evaluation import measure
+from fer_hub.evaluation.predictors import Predictor, among, with_flip
 from fer_hub.labels import match
-from fer_hub.pixels import decode
-from fer_hub.predictors import Predictor, among, with_flip
+from fer_hub.metrics import crowd, intervals, robustness
+from fer_hub.models import trained_on
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +48,15 @@ def evaluate(
         labels: what the data set's labels mean.
         flip: adds `flip`, the headline numbers of the mean over each picture and its mirror image.
         robust: adds `robustness`, as `robustness.measure`; 76 passes over the split.
-        votes: FER+'s fer2013new.csv; adds `ferplus`, as `ferplus.measure`.
-        group_by: a column of the data set; adds `groups`: `by` the column, `values`: value -> `evaluation.HEADLINES`,
-            and `largest_gap` of the accuracies, as `statistics.permutation_test`, None where there is but one group.
+        votes: FER+'s fer2013new.csv; adds `ferplus`, as `crowd.measure`.
+        group_by: a column of the data set; adds `groups`: `by` the column, `values`: value -> `measure.HEADLINES`,
+            and `largest_gap` of the accuracies, as `intervals.permutation_test`, None where there is but one group.
         progress: bars on standard error.
 
     Returns:
         The results as JSON takes them (`schema_version`, `model`, `dataset_name`, `synthetic`, `label_set`,
         `fingerprint` of the split, `classes_left_out`, `labels_left_out`, and under the split's name
-        `evaluation.measure` with the additions above); the probabilities, float64 (N, C), and the labels, int (N,), in
+        `measure.measure` with the additions above); the probabilities, float64 (N, C), and the labels, int (N,), in
         the order of `per_class`.
         Classes that the model does not know, or of which the split has no image, are left out on both sides:
         `classes_left_out` has `images_by_class`, the images that are left out, and `of_model`, the model's classes
@@ -87,7 +90,7 @@ def evaluate(
         if not kept.all():
             missing = ", ".join(left_out["images_by_class"])
             raise UserError(f"--ferplus needs all of FER2013's images, and {predictor.name} does not know {missing}.")
-        crowd = ferplus.read(votes, split, truth)
+        ballots = ferplus.read(votes, split, truth)
     if group_by:
         feature = loaded[split].features[group_by]
         words = dict(enumerate(feature.names)) if isinstance(feature, ClassLabel) else {}
@@ -103,21 +106,21 @@ def evaluate(
         leaked = duplicates.also_in(shown, [train]).numpy()
         if leaked.all():
             logger.warning("All images of %s, split %s, are also in train: none are left without leaks.", source, split)
-    numbers = evaluation.measure(found, truth, label_names, leaked)
+    numbers = measure.measure(found, truth, label_names, leaked)
     if flip:
         both = among(with_flip(predictor), chosen, images, progress)
-        again = evaluation.measure(both, truth, label_names, leaked)
-        numbers["flip"] = {key: again[key] for key in (*evaluation.HEADLINES, "dedup") if key in again}
+        again = measure.measure(both, truth, label_names, leaked)
+        numbers["flip"] = {key: again[key] for key in (*measure.HEADLINES, "dedup") if key in again}
     if robust:
         numbers["robustness"] = robustness.measure(
             lambda changed: among(predictor, chosen, changed), images, truth, progress=progress
         )
     if votes:
-        numbers["ferplus"] = ferplus.measure(found, truth, crowd, label_names)
+        numbers["ferplus"] = crowd.measure(found, truth, ballots, label_names)
     if group_by:
         numbers["groups"] = {"by": group_by, **_groups(found, truth, values, label_names)}
     results = {
-        "schema_version": evaluation.SCHEMA_VERSION,
+        "schema_version": measure.SCHEMA_VERSION,
         "model": predictor.name,
         "dataset_name": source,
         "synthetic": source == "synthetic",
@@ -152,10 +155,10 @@ def _common_classes(predictor: Predictor, data_names: tuple, counts: np.ndarray)
 def _groups(probabilities: np.ndarray, labels: np.ndarray, values: np.ndarray, label_names: tuple[str, ...]) -> dict:
     found = {}
     for value in np.unique(values):
-        part = evaluation.measure(probabilities[values == value], labels[values == value], label_names)
-        found[str(value)] = {key: part[key] for key in evaluation.HEADLINES}
+        part = measure.measure(probabilities[values == value], labels[values == value], label_names)
+        found[str(value)] = {key: part[key] for key in measure.HEADLINES}
     correct = probabilities.argmax(1) == labels
-    gap = statistics.permutation_test(correct, values) if len(found) > 1 else None
+    gap = intervals.permutation_test(correct, values) if len(found) > 1 else None
     return {"values": found, "largest_gap": gap}
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_hub import card, model_folder, plots, predictions
+from fer_hub.atomic_files import write_json, write_text
 from fer_hub.errors import UserError
-from fer_hub.files import write_json, write_text
-from fer_hub.predictors import Predictor
+from fer_hub.evaluation import plots, predictions_csv
+from fer_hub.evaluation.predictors import Predictor
+from fer_hub.hub import card, model_folder
 
 
 def save(
@@ -32,7 +33,7 @@ def save(
         written = [folder / "results.json", *plots.draw(results, split, folder / "figures")]
         if not any(results["classes_left_out"].values()):  # otherwise its rows would not be those of the split
             written.append(folder / f"predictions_{split}.csv")
-            predictions.write(written[-1], probabilities, tuple(results[split]["per_class"]), labels)
+            predictions_csv.write(written[-1], probabilities, tuple(results[split]["per_class"]), labels)
         return [str(file) for file in written]
 
     if predictor.model is None or not predictor.model.equals(folder):

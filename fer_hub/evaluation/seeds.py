@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student_t
 
-from fer_hub import tables
 from fer_hub.errors import UserError
-from fer_hub.model_folder import parse_record
+from fer_hub.evaluation import markdown_tables
+from fer_hub.hub.model_folder import parse_record
 from fer_hub.recipes import WORKING_FLAGS, TrainConfig
 
 # The numbers that are aggregated, named as in all_results.json, and what a table calls them.
@@ -115,7 +115,8 @@ def as_summary(recipes: Sequence[dict]) -> str:
         cells = [_row(key, found["numbers"][key])[1] if key in found["numbers"] else "" for key in shown]
         seeds = ", ".join(str(run["seed"]) for run in found["runs"])
         rows.append((found["recipe"], found["architecture"], f"{found['num_parameters']:,}", seeds, *cells))
-    table = tables.markdown(("recipe", "architecture", "parameters", "seeds", *(NUMBERS[key] for key in shown)), rows)
+    header = ("recipe", "architecture", "parameters", "seeds", *(NUMBERS[key] for key in shown))
+    table = markdown_tables.markdown(header, rows)
     sources = dict.fromkeys(f"{found['dataset_name']}{_drawn(found)}" for found in recipes)
     return f"{table}\n\nData: {', '.join(sources)}."
 
@@ -134,7 +135,7 @@ def as_table(found: dict) -> str:
     """What `aggregate` found, as a Markdown table that can be read in a terminal, and the best run."""
     rows = [_row(key, number) for key, number in found["numbers"].items()]
     seeds = ", ".join(str(run["seed"]) for run in found["runs"])
-    table = tables.markdown(("", "mean ± std", "95 % of the mean", f"seeds {seeds}"), rows)
+    table = markdown_tables.markdown(("", "mean ± std", "95 % of the mean", f"seeds {seeds}"), rows)
     best, count = found["best"], len(found["runs"])
     rule = "Lowest validation loss" if found["metric"] == "loss" else "Highest validation accuracy"
     lines = [

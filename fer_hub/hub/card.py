@@ -10,7 +10,7 @@ from importlib import resources
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from fer_hub.labels import EMOTIONS, FERPLUS, key
+from fer_hub.labels import EMOTIONS, FERPLUS, OFFICIAL_COUNTS, key
 from fer_hub.recipes import told
 
 REPOSITORY = "USER/MODEL"  # stands in the card for the repository's name until a push knows it
@@ -47,7 +47,7 @@ def render(results: dict, record: dict, figures: str = "figures") -> str:
         "block": _block,
         "told": told,
     }
-    template = resources.files("fer_hub").joinpath("card_template.md").read_text(encoding="utf-8")
+    template = resources.files("fer_hub.hub").joinpath("card_template.md").read_text(encoding="utf-8")
     constants = {"repository": REPOSITORY, "terms": FER2013_TERMS, "figures": figures}
     page = environment.from_string(template).render(**facts, **constants)
     page = re.sub(r"\n{3,}", "\n\n", page)  # what is left of sections without data
@@ -126,8 +126,6 @@ def _facts(results: dict, record: dict) -> dict:
 
 def _is_official(numbers: dict, split: str) -> bool:
     """Whether a split has the class counts of the official FER2013."""
-    from fer_hub.dataset import OFFICIAL_COUNTS  # only here: it brings the datasets library, and models import cards
-
     per_class = numbers["per_class"]
     found = tuple(per_class[name]["support"] for name in EMOTIONS if name in per_class)
     return len(per_class) == len(EMOTIONS) and found == OFFICIAL_COUNTS[split]

@@ -9,16 +9,18 @@ import numpy as np
 import yaml
 from datasets import Dataset, DatasetDict
 
-from fer_hub import __version__, dataset, duplicates, hub, images, sources
+from fer_hub import __version__, images
+from fer_hub.data import dataset, duplicates, sources
+from fer_hub.data.pixels import decode
+from fer_hub.hub import push
 from fer_hub.labels import EMOTIONS
-from fer_hub.pixels import decode
 
 FILE = "data/{split}-00000-of-00001.parquet"
 SIZES = (("n<1K", 1_000), ("1K<n<10K", 10_000), ("10K<n<100K", 100_000), ("100K<n<1M", 1_000_000))
 
 DRAWN = """\
-Drawn faces: a program drew them (`fer_hub/synthetic.py`), no person is shown. They are for trying out programs; results
-on them say nothing about real faces. They are under the licence of that program, Apache-2.0.
+Drawn faces: a program drew them (`fer_hub/data/synthetic.py`), no person is shown. They are for trying out programs;
+results on them say nothing about real faces. They are under the licence of that program, Apache-2.0.
 """
 OFFICIAL = """\
 FER2013: faces that P.-L. Carrier and A. Courville collected from the web with an image search for a contest in 2013,
@@ -71,7 +73,7 @@ Written by `fer-hub push-dataset`, FER Hub {version}.
 """
 
 
-def push_dataset(source: str, repo_id: str, dry_run: bool = False) -> hub.Push:
+def push_dataset(source: str, repo_id: str, dry_run: bool = False) -> push.Push:
     """Copies a data set to the Hub, in one commit; the repository is private.
 
     Args:
@@ -83,8 +85,8 @@ def push_dataset(source: str, repo_id: str, dry_run: bool = False) -> hub.Push:
         UserError: the source is no data set, or the Hub refuses this user or name.
         HubError: the Hub could not take it now; the message says what is there.
     """
-    hub.require_login(repo_id)  # before the minute that a large source takes
-    return hub.push_files(
+    push.require_login(repo_id)  # before the minute that a large source takes
+    return push.push_files(
         files(dataset.load(source), source, repo_id),
         repo_id,
         message=f"Data set, FER Hub {__version__}",

@@ -9,11 +9,11 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from tqdm.auto import tqdm
 
-from fer_hub import model_folder
 from fer_hub.errors import UserError
-from fer_hub.hub_errors import explain
+from fer_hub.hub import model_folder
+from fer_hub.hub.errors import explain
 
-SHIPPED = Path(__file__).parent / "weights"
+SHIPPED = Path(__file__).parents[1] / "weights"
 DEFAULT_MODEL = "fer-small"  # of recognizer, page and `fer-hub predict`; a shipped name
 
 

@@ -50,7 +50,7 @@ def pickles_only(where: object, pickle: str) -> str:
 
 
 def read_complete(folder: str | Path) -> dict[str, bytes]:
-    """Every file of a folder that is fit to be published.
+    """Every file of a folder that is fit to be published; whether the weights load is not looked at.
 
     Args:
         folder: a model folder with its card.
@@ -59,10 +59,8 @@ def read_complete(folder: str | Path) -> dict[str, bytes]:
         The files' bytes by relative path with slashes, sorted.
 
     Raises:
-        UserError: a foreign or missing file, weights that do not load strictly, or a record that does not parse.
+        UserError: a foreign or missing file, or a record that does not parse.
     """
-    from fer_hub.model import FERModel  # which reads folders by the list above
-
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder. Give that of a model, for example runs/paper/best.")
@@ -98,7 +96,6 @@ def read_complete(folder: str | Path) -> dict[str, bytes]:
         if path.endswith(".json"):
             parse_record(data, f"{folder}/{path}")
     card_metadata(files[CARD], f"{folder}/{CARD}")
-    FERModel.from_pretrained(folder.resolve())  # resolved, no shipped model has its name
     return files
 
 

@@ -10,12 +10,10 @@ import io
 import json
 import logging
 import re
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import (
@@ -27,9 +25,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 
-from fer_hub import __version__, card, model_folder
+from fer_hub import __version__
 from fer_hub.errors import HubError, UserError
-from fer_hub.hub_errors import commit_may_have_arrived, explain
+from fer_hub.hub import card, model_folder
+from fer_hub.hub.errors import commit_may_have_arrived, explain
 
 ATTEMPTS = 4
 LONGEST_WAIT = 60  # seconds; a Hub that asks for more gets the user's decision
@@ -62,38 +61,35 @@ class Push:
     dry_run: bool
 
 
-def push_model(
-    folder: str | Path,
+def push_model_files(
+    files: Mapping[str, bytes],
     repo_id: str,
     *,
+    retry: str,
     private: bool = False,
     revision: str | None = None,
     dry_run: bool = False,
     token: str | None = None,
     parent: str | None = None,
-    retry: str | None = None,
 ) -> Push:
-    """Pushes a complete model folder.
+    """Pushes the files of a complete model folder.
 
     Args:
-        folder: as `save_pretrained` and trainings write it; only read.
+        files: as `model_folder.read_complete` gives them; that the weights load is the caller's to know.
         repo_id: `user/name`; created where it does not exist.
+        retry: the line that tries again, for messages.
         private: whether a new repository is private; an existing public one is then refused.
         revision: a branch, created where it does not exist; default: main.
         dry_run: say what would be done and write nothing.
         token: default: the stored login.
         parent: the commit that the model came from; a newer one there is refused.
-        retry: the line that tries again, for messages; default: the command's.
 
     Raises:
-        UserError: the folder is not complete, or the Hub refuses this user or name.
+        UserError: the Hub refuses this user or name.
         HubError: the Hub could not take it now; the message says what is there.
     """
-    files = model_folder.read_complete(folder)
-    files[model_folder.CARD] = card.for_repository(files[model_folder.CARD], repo_id)
-    options = ["--private"] * private + (["--revision", revision] if revision else []) + ["--dry_run"] * dry_run
     return push_files(
-        files,
+        {**files, model_folder.CARD: card.for_repository(files[model_folder.CARD], repo_id)},
         repo_id,
         private=private,
         revision=revision,
@@ -102,7 +98,7 @@ def push_model(
         parent=parent,
         message=f"{json.loads(files['config.json'])['architecture']}, FER Hub {__version__}",
         owned=model_folder.belongs,
-        retry=retry or shlex.join(["fer-hub", "push", str(folder), "--repo_id", repo_id, *options]),
+        retry=retry,
     )
 
 
@@ -124,20 +120,20 @@ def push_files(
 
     Args:
         files: the bytes by path.
-        repo_id: as for `push_model`, like all that is not named here.
+        repo_id: as for `push_model_files`, like all that is not named here.
         message: the commit's.
         owned: whether a path of the repository is ours: such are deleted where `files` lacks them.
         retry: the line that tries again, for messages.
         repo_type: model, dataset or space (of the Gradio SDK).
-        private: as for `push_model`.
-        revision: as for `push_model`.
-        dry_run: as for `push_model`.
-        token: as for `push_model`.
-        parent: as for `push_model`.
+        private: as for `push_model_files`.
+        revision: as for `push_model_files`.
+        dry_run: as for `push_model_files`.
+        token: as for `push_model_files`.
+        parent: as for `push_model_files`.
 
     Raises:
         UserError: the Hub refuses this user, name or content.
-        HubError: as for `push_model`.
+        HubError: as for `push_model_files`.
     """
     _require_name(repo_id)
     if revision and re.fullmatch(r"[0-9a-f]{40}", revision):

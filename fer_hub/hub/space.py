@@ -12,11 +12,12 @@ import yaml
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-from fer_hub import __version__, hub, model_folder
+from fer_hub import __version__
 from fer_hub.errors import UserError
-from fer_hub.hub_errors import explain
+from fer_hub.hub import model_folder, push
+from fer_hub.hub.errors import explain
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 # What the page imports, with the floors of requirements.txt, which a wheel does not bring along; a test compares them.
 # Without gradio: the Space installs the one that sdk_version names.
 REQUIREMENTS = """\
@@ -40,7 +41,7 @@ tqdm>=4.66
 APP = '''\
 """FER Hub's page with one model."""
 
-from fer_hub.demo import launch
+from fer_hub.demo.page import launch
 
 launch(["{model}"])
 '''
@@ -104,7 +105,7 @@ def files(model: str) -> dict[str, bytes]:
     }
 
 
-def push_space(repo_id: str, model: str, private: bool = False, dry_run: bool = False) -> hub.Push:
+def push_space(repo_id: str, model: str, private: bool = False, dry_run: bool = False) -> push.Push:
     """Publishes a Space that serves a model, in one commit.
 
     Args:
@@ -120,7 +121,7 @@ def push_space(repo_id: str, model: str, private: bool = False, dry_run: bool = 
     content = files(model)
     _require_on_hub(model)
     command = ["fer-hub", "push-space", "--repo_id", repo_id, "--model", model] + ["--private"] * private
-    return hub.push_files(
+    return push.push_files(
         content,
         repo_id,
         message=f"{model} on a page, FER Hub {__version__}",

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from fer_hub.corruptions import CORRUPTIONS, SEVERITIES, corrupt, shift
+from fer_hub.metrics.corruptions import CORRUPTIONS, SEVERITIES, corrupt, shift
 
 SHIFT = 2  # pixels, 4 % of the side: less than the boxes of face detectors waver by
 SHIFTS = ((-SHIFT, 0), (SHIFT, 0), (0, -SHIFT), (0, SHIFT))  # right, down

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_hub import network
 from fer_hub.errors import UserError
+from fer_hub.models import network
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fer_hub import card, images, model_config, model_folder, network
+from fer_hub import images
+from fer_hub.atomic_files import write_atomically, write_json, write_text
 from fer_hub.errors import UserError
-from fer_hub.files import write_atomically, write_json, write_text
+from fer_hub.hub import card, model_folder
+from fer_hub.hub.locate import locate
+from fer_hub.hub.push import push_model_files
 from fer_hub.images import SIZE
 from fer_hub.labels import EMOTIONS
-from fer_hub.locate import locate
-from fer_hub.network import OWN_PREFIX
-from fer_hub.paper_cnn import LUMA
+from fer_hub.models import config as model_config
+from fer_hub.models import network
+from fer_hub.models.network import OWN_PREFIX
+from fer_hub.models.paper_cnn import LUMA
 
 logger = logging.getLogger(__name__)
 
@@ -271,7 +275,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
     def push_to_hub(
         self, repo_id: str, *, private: bool = False, revision: str | None = None, token: str | None = None
     ) -> str:
-        """Publishes the model as `save_pretrained` writes it, in one commit (`hub.push_model`).
+        """Publishes the model as `save_pretrained` writes it, in one commit (`push_model_files`).
 
         Args:
             repo_id: `user/name`; created where it does not exist.
@@ -286,16 +290,14 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             UserError: the Hub refuses this user or name, or has a newer commit than the model was fetched from.
             HubError: the Hub could not take it now; the message says what is there.
         """
-        from fer_hub import hub  # which loads models to check them
-
         if self.folder and not self.folder.is_dir():
             raise UserError(f"{self.folder}, with the results and card of this model, is gone: load the model again.")
         branch = revision or "main"
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             options = ", private=True" * private + (f', revision="{revision}"' if revision else "")
-            pushed = hub.push_model(
-                folder,
+            pushed = push_model_files(
+                model_folder.read_complete(folder),
                 repo_id,
                 private=private,
                 revision=revision,

@@ -8,8 +8,8 @@ import timm
 import torch
 from torch import nn
 
-import fer_hub.paper_cnn  # noqa: F401 (registers fer_paper_cnn with timm)
-import fer_hub.vgg  # noqa: F401 (registers fer_vgg)
+import fer_hub.models.paper_cnn  # noqa: F401 (registers fer_paper_cnn with timm)
+import fer_hub.models.vgg  # noqa: F401 (registers fer_vgg)
 from fer_hub.errors import UserError
 from fer_hub.images import SIZE
 

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 
 import fer_hub
-from fer_hub import trained_on
+from fer_hub.atomic_files import write_atomically
+from fer_hub.data.label_sets import FER2013, LabelSet
+from fer_hub.data.pixels import stratified_sample
 from fer_hub.errors import UserError
-from fer_hub.files import write_atomically
 from fer_hub.images import SIZE
-from fer_hub.label_sets import FER2013, LabelSet
-from fer_hub.model import FERModel
-from fer_hub.onnx_session import BATCH, probabilities, run, session_of
-from fer_hub.pixels import stratified_sample
-from fer_hub.statistics import wilson
+from fer_hub.metrics.intervals import wilson
+from fer_hub.models import trained_on
+from fer_hub.models.model import FERModel
+from fer_hub.models.onnx_session import BATCH, probabilities, run, session_of
 
 # What torch's exporter writes by itself (any other goes through a converter); ONNX Runtime reads it since 1.14 (2023).
 OPSET = 18

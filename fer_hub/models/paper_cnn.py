@@ -108,5 +108,5 @@ default_cfgs = generate_default_cfgs({"fer_paper_cnn": gray_cfg("conv1")})
 
 @register_model
 def fer_paper_cnn(pretrained: bool = False, **kwargs) -> PaperCNN:
-    """The entry point for timm: `timm.create_model("fer_paper_cnn")` after `import fer_hub.model`."""
+    """The entry point for timm: `timm.create_model("fer_paper_cnn")` after `import fer_hub.models.model`."""
     return build_model_with_cfg(PaperCNN, "fer_paper_cnn", pretrained, **{"in_chans": 1, **kwargs})

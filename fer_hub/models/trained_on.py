@@ -4,11 +4,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_hub import dataset, model_folder
+from fer_hub.data import dataset
+from fer_hub.data.label_sets import LabelSet
+from fer_hub.data.pixels import Pixels, decode, stratified_sample
 from fer_hub.errors import UserError
-from fer_hub.label_sets import LabelSet
-from fer_hub.model import FERModel
-from fer_hub.pixels import Pixels, decode, stratified_sample
+from fer_hub.hub import model_folder
+from fer_hub.models.model import FERModel
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from fer_hub.paper_cnn import gray_cfg, to_gray
+from fer_hub.models.paper_cnn import gray_cfg, to_gray
 
 
 class VGG(nn.Module):
@@ -88,5 +88,5 @@ default_cfgs = generate_default_cfgs({"fer_vgg": gray_cfg("features.0")})
 
 @register_model
 def fer_vgg(pretrained: bool = False, **kwargs) -> VGG:
-    """The entry point for timm: `timm.create_model("fer_vgg")` after `import fer_hub.model`."""
+    """The entry point for timm: `timm.create_model("fer_vgg")` after `import fer_hub.models.model`."""
     return build_model_with_cfg(VGG, "fer_vgg", pretrained, **{"in_chans": 1, **kwargs})

@@ -1,17 +1,14 @@
 """Faces drawn on their picture: a box each, with its expression and probability in words."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from fer_hub import colors
-
-if TYPE_CHECKING:
-    from fer_hub.recognizer import Face
+from fer_hub.recognition.face import Face
 
 
-def draw(picture: Image.Image, faces: "Sequence[Face]", label_names: Sequence[str]) -> Image.Image:
+def draw(picture: Image.Image, faces: Sequence[Face], label_names: Sequence[str]) -> Image.Image:
     """Draws the faces of a picture.
 
     Args:
@@ -34,13 +31,13 @@ def draw(picture: Image.Image, faces: "Sequence[Face]", label_names: Sequence[st
     return drawn
 
 
-def caption(face: "Face") -> str:
+def caption(face: Face) -> str:
     """What stands at a face's box: `happy 93 %`, or `uncertain (sad 31 %)`."""
     best = f"{face.emotion} {face.probabilities[face.emotion]:.0%}".replace("%", " %")
     return f"uncertain ({best})" if face.uncertain else best
 
 
-def _label(pen: ImageDraw.ImageDraw, face: "Face", color: str, size: tuple[int, int]) -> None:
+def _label(pen: ImageDraw.ImageDraw, face: Face, color: str, size: tuple[int, int]) -> None:
     """Writes the caption above the box, or below it, or within it where neither has room."""
     text = caption(face)
     # As wide as the box, so that the neighbours stay in sight, but legible where the picture is shown smaller.

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from fer_hub.errors import UserError
 from fer_hub.images import FILTER, SIZE
-from fer_hub.model import FERModel
-from fer_hub.paper_cnn import PaperCNN
-from fer_hub.vgg import VGG
+from fer_hub.models.model import FERModel
+from fer_hub.models.paper_cnn import PaperCNN
+from fer_hub.models.vgg import VGG
 
 COLORMAP = "inferno"  # lightness rises from end to end: it also reads without colour
 ROWS = {"upper": "forehead and brows", "middle": "eyes, nose and cheeks", "lower": "mouth and chin"}

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from fer_hub.errors import UserError
-from fer_hub.recognizer import Face
+from fer_hub.recognition.face import Face
 
 HALF_LIFE = 0.25  # seconds; expressions last half a second to four (Ekman 2003, "Emotions Revealed")
 MAX_GAP = 1.0  # seconds

@@ -2,56 +2,24 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from fer_hub import drawing, images
+from fer_hub import images
 from fer_hub.errors import UserError
-from fer_hub.faces import Detection, Detector, RetinaFace
-from fer_hub.faces import crop as cut_out
-from fer_hub.locate import DEFAULT_MODEL
-from fer_hub.model import FERModel
+from fer_hub.hub.locate import DEFAULT_MODEL
+from fer_hub.models.model import FERModel
+from fer_hub.recognition import drawing
+from fer_hub.recognition.detector import Detection, Detector, RetinaFace
+from fer_hub.recognition.detector import crop as cut_out
+from fer_hub.recognition.face import Face
 
 if TYPE_CHECKING:
-    from fer_hub.video import Clip
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face of a picture and what it shows.
-
-    Attributes:
-        probabilities: of each expression, 0..1, in the order of the model's labels; they sum to 1.
-        box: left, top, right, bottom in pixels of the upright picture, within it.
-        detection_score: how sure the detector is that this is a face, 0..1; None where it was not asked.
-        uncertain: the highest probability is below the model's abstention threshold (False where it has none).
-        crop: uint8 (48, 48), 0-255: what the model saw.
-    """
-
-    probabilities: dict[str, float]
-    box: tuple[int, int, int, int]
-    detection_score: float | None = None
-    uncertain: bool = False
-    crop: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def emotion(self) -> str:
-        """The expression with the highest probability."""
-        return max(self.probabilities, key=self.probabilities.get)
-
-    def to_dict(self) -> dict:
-        """As JSON takes it: emotion, probabilities, box, detection_score, uncertain."""
-        return {
-            "emotion": self.emotion,
-            "probabilities": self.probabilities,
-            "box": list(self.box),
-            "detection_score": self.detection_score,
-            "uncertain": self.uncertain,
-        }
+    from fer_hub.recognition.video import Clip
 
 
 class EmotionRecognizer:
@@ -151,7 +119,7 @@ class EmotionRecognizer:
         Raises:
             UserError: as `video.Clip`.
         """
-        from fer_hub.video import Clip  # which imports this file
+        from fer_hub.recognition.video import Clip  # brings PyAV, which photos do not need
 
         return Clip(self, path, **options)
 

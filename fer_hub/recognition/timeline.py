@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fer_hub import colors
-from fer_hub.plots import plain
-from fer_hub.tracks import MAX_GAP
-from fer_hub.video import Frame
+from fer_hub.labels import for_matplotlib
+from fer_hub.recognition.face_tracks import MAX_GAP
+from fer_hub.recognition.video import Frame
 
 MAX_FACES = 4  # more panels would be too low to read
 MAX_CHANGES = 8  # told of each face
@@ -68,7 +68,7 @@ def plot(frames: Iterable[Frame | dict], label_names: Sequence[str], file: str |
         panels[0].text(0.5, 0.5, "no face was found", ha="center", va="center", transform=panels[0].transAxes)
     if omitted:
         figure.suptitle(f"not shown: {_faces(omitted)} seen for a shorter time", fontsize=9)
-    areas = [Patch(color=palette[name], label=plain(name)) for name in reversed(label_names)]
+    areas = [Patch(color=palette[name], label=for_matplotlib(name)) for name in reversed(label_names)]
     figure.legend(handles=areas, loc="outside right center", frameon=False)
     figure.savefig(file, dpi=120, format="png")
 
@@ -129,7 +129,8 @@ def _name_areas(axes: Axes, track: _Track, label_names: Sequence[str], span: tup
         if best is not None and (height := track.shown[best][name]) >= _NAMED:
             below = sum(track.shown[best][other] for other in label_names[:place])
             box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1.5}
-            axes.text(middles[best], below + height / 2, plain(name), ha="center", va="center", fontsize=8, bbox=box)
+            style = {"ha": "center", "va": "center", "fontsize": 8, "bbox": box}
+            axes.text(middles[best], below + height / 2, for_matplotlib(name), **style)
 
 
 def _sentence(number: int, track: _Track) -> str:

@@ -5,22 +5,36 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
+from fer_hub.atomic_files import write_atomically
 from fer_hub.errors import UserError
-from fer_hub.files import write_atomically
-from fer_hub.recognizer import EmotionRecognizer
-from fer_hub.tracks import HALF_LIFE, TrackedFace, Tracker
-from fer_hub.video_reader import VideoFile
-from fer_hub.video_writer import require_writable, writing
+from fer_hub.recognition.face import Face
+from fer_hub.recognition.face_tracks import HALF_LIFE, TrackedFace, Tracker
+from fer_hub.recognition.video_reader import VideoFile
+from fer_hub.recognition.video_writer import require_writable, writing
 
 Progress = Callable[[float, float | None], object]
+
+
+class Recognizer(Protocol):
+    """What a clip needs of an `EmotionRecognizer`."""
+
+    model: object  # its `abstention_threshold`: below it, the best probability is uncertain
+
+    def __call__(self, pictures: object) -> list[Face]:
+        """The faces of one picture."""
+
+    def draw(self, picture: object, faces: Sequence[Face]) -> Image.Image:
+        """The picture with its faces drawn in."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +75,7 @@ class Clip:
 
     def __init__(
         self,
-        recognizer: EmotionRecognizer,
+        recognizer: Recognizer,
         path: str | Path,
         *,
         every: int = 1,

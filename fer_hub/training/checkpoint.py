@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from fer_hub.atomic_files import write_atomically
 from fer_hub.errors import UserError
-from fer_hub.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from fer_hub.model import FERModel
-from fer_hub.network import require_crops
+from fer_hub.models.model import FERModel
+from fer_hub.models.network import require_crops
 from fer_hub.recipes import TrainConfig
 
 

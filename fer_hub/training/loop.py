@@ -21,22 +21,24 @@ from timm.utils import ModelEmaV3
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from fer_hub import augment, checkpoint, hardware, run_record
+from fer_hub.atomic_files import write_json, write_text
 from fer_hub.errors import UserError
-from fer_hub.evaluation import compute_logits, evaluate_model, summarize
-from fer_hub.files import write_json, write_text
-from fer_hub.initial_model import create_model
-from fer_hub.loss import training_loss
-from fer_hub.model import FERModel
-from fer_hub.network import arguments as architecture_arguments
-from fer_hub.optimizer import create_optimizer
+from fer_hub.evaluation.measure import compute_logits, evaluate_model, summarize
+from fer_hub.models.model import FERModel
+from fer_hub.models.network import arguments as architecture_arguments
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
-from fer_hub.resume import LENGTH, require_same_run, require_uncalibrated, state_to_resume
-from fer_hub.sampling import epoch_order, own_parts, step_seed
-from fer_hub.signals import Interrupted, StopSignals
-from fer_hub.splits import load_splits
-from fer_hub.teachers import ask, ensemble_of_all, load_teachers, require_classes
-from fer_hub.tracking import require_tracker
+from fer_hub.training import augment, checkpoint, console, hardware
+from fer_hub.training.batches import epoch_order, own_parts, step_seed
+from fer_hub.training.experiment_trackers import require_tracker
+from fer_hub.training.initial_model import create_model
+from fer_hub.training.loss import training_loss
+from fer_hub.training.optimizer import create_optimizer
+from fer_hub.training.record import create_record
+from fer_hub.training.results import csv_text, remove_results, summarize_run, write_results
+from fer_hub.training.resume import LENGTH, require_same_run, require_uncalibrated, state_to_resume
+from fer_hub.training.signals import Interrupted, StopSignals
+from fer_hub.training.splits import load_splits
+from fer_hub.training.teachers import ask, ensemble_of_all, load_teachers, require_classes
 
 # Losses stay on the device for this many steps: reading each one would make a GPU wait. A loss that is not finite, and
 # a signal to stop, are noticed this many steps late at most.
@@ -106,7 +108,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
     autocast_dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
-    record = run_record.create(
+    record = create_record(
         config, command, network, teachers, splits, device, processes, batch_size, threads, precision
     )
     progress = {"step": 0, "totals": [0.0, 0.0, 0], "history": [], "best": None, "seconds": 0.0, "images": 0}
@@ -146,14 +148,14 @@ def train(config: TrainConfig, command: str) -> dict | None:
         copies = 2 + bool(average) + (config.optimizer == "adamw")
         checkpoint.require_space(output, 4 * network.num_parameters * (2 + copies * (checkpoint.KEEP + 1)))
         network.save_config(output / "best")
-        run_record.remove_results(output)
+        remove_results(output)
         for folder in (output, output / "best"):
             write_json(folder / "train_config.json", record)
     if config.with_tracking:
         given = {key: value for key, value in asdict(config).items() if value is not None}
         flat = {key: str(value) if isinstance(value, dict | tuple) else value for key, value in given.items()}
         accelerator.init_trackers("fer_hub", config=flat)
-    say(run_record.banner(record, splits, per_device, steps_per_epoch, total_steps))
+    say(console.banner(record, splits, per_device, steps_per_epoch, total_steps))
 
     # --- epochs ---
     bar = tqdm(total=total_steps, initial=progress["step"], unit="step", leave=False,
@@ -241,11 +243,11 @@ def train(config: TrainConfig, command: str) -> dict | None:
             if accelerator.is_main_process:
                 if is_best:
                     judged.save_weights(output / "best", {"epoch": str(epoch + 1), "eval_loss": repr(now["loss"])})
-                write_text(output / "history.csv", run_record.csv_text(progress["history"]))
+                write_text(output / "history.csv", csv_text(progress["history"]))
             save_state()
             accelerator.log(row, step=progress["step"])
             bar.clear()
-            say(run_record.epoch_line(row, -(-total_steps // steps_per_epoch), is_best))
+            say(console.epoch_line(row, -(-total_steps // steps_per_epoch), is_best))
             if stopped:
                 bar.close()
                 raise Interrupted(stopped)
@@ -258,10 +260,10 @@ def train(config: TrainConfig, command: str) -> dict | None:
     results = {"validation": evaluate_model(best, splits.validation, accelerator)}
     if splits.test is not None:
         results["test"] = evaluate_model(best, splits.test, accelerator, splits.test_leaked)
-    summary = run_record.summarize(record, results, progress)
+    summary = summarize_run(record, results, progress)
     if accelerator.is_main_process:
-        run_record.write_results(output, record, results, summary, progress["history"])
-        say(run_record.closing_lines(summary, output))
+        write_results(output, record, results, summary, progress["history"])
+        say(console.closing_lines(summary, output))
     accelerator.end_training()
     return summary
 

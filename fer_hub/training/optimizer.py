@@ -6,8 +6,8 @@ import torch
 from timm.optim import Muon, muon, param_groups_weight_decay
 from torch import nn
 
-from fer_hub import hardware
 from fer_hub.recipes import TrainConfig
+from fer_hub.training import hardware
 
 _NEWTON_SCHULZ = muon.zeropower_via_newtonschulz
 

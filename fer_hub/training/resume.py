@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from fer_hub import checkpoint
 from fer_hub.errors import UserError
-from fer_hub.model_folder import read_record
+from fer_hub.hub.model_folder import read_record
 from fer_hub.recipes import WORKING_FLAGS, TrainConfig
+from fer_hub.training import checkpoint
 
 LENGTH = {"num_train_epochs", "max_train_steps"}
 # What may change when a run is resumed: where things lie, how the machine works on it, and how long it is, unless its

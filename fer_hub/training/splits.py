@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from fer_hub import dataset, duplicates, label_sets
-from fer_hub.label_sets import LabelSet
-from fer_hub.pixels import Pixels, decode, stratified_sample
+from fer_hub.data import dataset, duplicates, label_sets
+from fer_hub.data.label_sets import LabelSet
+from fer_hub.data.pixels import Pixels, decode, stratified_sample
 from fer_hub.recipes import TrainConfig
 
 logger = logging.getLogger(__name__)

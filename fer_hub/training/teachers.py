@@ -8,9 +8,9 @@ import torch
 from accelerate import Accelerator
 
 from fer_hub.errors import UserError
-from fer_hub.evaluation import compute_logits
-from fer_hub.model import FERModel
-from fer_hub.network import require_crops
+from fer_hub.evaluation.measure import compute_logits
+from fer_hub.models.model import FERModel
+from fer_hub.models.network import require_crops
 from fer_hub.recipes import RECIPES, TrainConfig
 
 

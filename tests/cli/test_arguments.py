@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_hub import FERModel, cli
+from fer_hub import FERModel
+from fer_hub.cli import arguments
 
 COMMANDS = (
     "info", "predict", "evaluate", "calibrate", "compare", "duplicates", "aggregate", "export", "push", "push-space",
@@ -24,23 +25,26 @@ def folder(tmp_path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as end:
-        cli.main([command, "--help"])
+        arguments.main([command, "--help"])
     said = capsys.readouterr().out
     assert end.value.code == 0
     assert f"example:\n  fer-hub {command} " in said and "--json" in said
 
 
 def test_help_does_not_load_torch():
-    code = "import sys; from fer_hub import cli\ntry: cli.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from fer_hub.cli.arguments import main\n"
+        "try: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(command in done.stdout for command in COMMANDS)
 
 
 def test_info_of_the_shipped_model(capsys):
-    assert cli.main(["info", "paper-cnn"]) == 0
+    assert arguments.main(["info", "paper-cnn"]) == 0
     assert "619,015 parameters" in capsys.readouterr().out
-    assert cli.main(["info", "paper-cnn", "--json"]) == 0
+    assert arguments.main(["info", "paper-cnn", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     recorded = json.loads((FERModel.from_pretrained("paper-cnn").folder / "results.json").read_text())
     assert found["test"]["accuracy"] == recorded["test"]["accuracy"]
@@ -50,19 +54,19 @@ def test_info_of_the_shipped_model(capsys):
 @pytest.mark.parametrize("record", ["[]", "null", "{"])
 def test_info_of_a_broken_record(record, folder, capsys):
     Path(folder, "results.json").write_text(record)
-    assert cli.main(["info", folder]) == 2
+    assert arguments.main(["info", folder]) == 2
     assert "results.json is not" in capsys.readouterr().err
 
 
 def test_an_export_goes_to_the_model_that_was_named(folder, tmp_path, monkeypatch, capsys):
     Path(folder).rename(tmp_path / "paper-cnn")
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["export", "paper-cnn"]) == 2  # the shipped one; its folder is not this one
+    assert arguments.main(["export", "paper-cnn"]) == 2  # the shipped one; its folder is not this one
     assert not Path("paper-cnn/onnx").exists()
 
 
 def test_info_of_a_model_without_records(folder, capsys):
-    assert cli.main(["info", folder]) == 0
+    assert arguments.main(["info", folder]) == 0
     told = capsys.readouterr().out
     assert "no results are recorded" in told and "certainty" not in told
 
@@ -71,7 +75,7 @@ def test_info_of_a_calibrated_model(folder, capsys):
     model = FERModel.from_pretrained(folder)
     model.temperature, model.abstention_threshold = 1.25, 0.5
     model.save_config(Path(folder))
-    assert cli.main(["info", folder]) == 0
+    assert arguments.main(["info", folder]) == 0
     assert "certainty calibrated, temperature 1.25, uncertain below 0.50\n" in capsys.readouterr().out
 
 
@@ -89,7 +93,7 @@ def test_info_of_a_calibrated_model(folder, capsys):
     ],
 )
 def test_mistakes_end_with_2_and_one_message(arguments, words, folder, capsys):
-    assert cli.main([folder if argument == "FOLDER" else argument for argument in arguments]) == 2
+    assert arguments.main([folder if argument == "FOLDER" else argument for argument in arguments]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: ") and words in said.err and "Traceback" not in said.err
 
@@ -97,7 +101,7 @@ def test_mistakes_end_with_2_and_one_message(arguments, words, folder, capsys):
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["push", "folder"], ["info"], ["push", "--repo", "a/b", "f"]])
 def test_mistyped_commands_end_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
-        cli.main(arguments)
+        arguments.main(arguments)
     assert end.value.code == 2
     assert "usage: fer-hub" in capsys.readouterr().err
 
@@ -109,10 +113,10 @@ def test_a_checkout_that_is_not_installed_runs_it_too(folder):
 
 
 def test_without_a_hub_commands_end_with_1(folder, capsys, monkeypatch):
-    assert cli.main(["info", "user/name"]) == 1
+    assert arguments.main(["info", "user/name"]) == 1
     assert "cannot load user/name from the Hub" in capsys.readouterr().err
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    assert cli.main(["push", folder, "--repo_id", "user/name", "--private"]) == 1
+    assert arguments.main(["push", folder, "--repo_id", "user/name", "--private"]) == 1
     said = capsys.readouterr().err
     assert "HF_HUB_OFFLINE=1 forbids it" in said
     assert f"Again: fer-hub push {folder} --repo_id user/name --private" in said
@@ -121,6 +125,6 @@ def test_without_a_hub_commands_end_with_1(folder, capsys, monkeypatch):
 
 def test_a_reader_that_has_enough_is_no_error():
     line = f"{sys.executable} -m fer_hub info paper-cnn --json | true"
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=root, timeout=120, check=False)
     assert done.stderr == ""

@@ -12,10 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from fer_hub import EMOTIONS, FERModel, cli, coverage, synthetic
-from fer_hub.locate import SHIPPED
-from fer_hub.model_folder import read_complete
-from fer_hub.temperature import fit
+from fer_hub import EMOTIONS, FERModel
+from fer_hub.cli import arguments
+from fer_hub.data import synthetic
+from fer_hub.evaluation.calibrate import fit
+from fer_hub.hub.locate import SHIPPED
+from fer_hub.hub.model_folder import read_complete
+from fer_hub.metrics import abstention
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def folder(tmp_path):
 
 
 def run(capsys, *arguments):
-    status = cli.main([*map(str, arguments), "--json"])
+    status = arguments.main([*map(str, arguments), "--json"])
     said = capsys.readouterr()
     return status, json.loads(said.out) if status == 0 else said.err
 
@@ -82,7 +85,8 @@ def test_evaluate_brings_the_models_own_folder_up_to_date(capsys, data, folder):
     assert held["test"]["n"] == held["validation"]["n"] == 140 and held["schema_version"] == 2
     card = read_complete(folder)["README.md"].decode()  # still fit to be pushed
     assert f"{100 * held['test']['accuracy']:.1f} %" in card and 'Saying "uncertain"' in card
-    assert cli.main(["evaluate", "paper-cnn", "--dataset_name", data, "--output", str(folder)]) == 0  # the same weights
+    again = ["evaluate", "paper-cnn", "--dataset_name", data, "--output", str(folder)]
+    assert arguments.main(again) == 0  # the same weights
     model = FERModel.from_pretrained(folder)
     with torch.no_grad():
         model.network.classifier.bias += 1
@@ -100,7 +104,7 @@ def test_evaluate_across_label_sets(capsys, caplog, data, label_map, tmp_path):
     counts = np.bincount(labels, minlength=7).tolist()
     output = tmp_path / "report"
     command = ["evaluate", "paper-cnn", "--dataset_name", data, "--label_map", str(label_map), "--output", str(output)]
-    assert cli.main(command) == 0
+    assert arguments.main(command) == 0
     said, found = capsys.readouterr().out, json.loads((output / "results.json").read_text())
     assert found["label_set"] == "label_map" and found["schema_version"] == 2
     assert found["classes_left_out"] == {"images_by_class": {"scorn": counts[1]}, "of_model": ["disgust", "neutral"]}
@@ -128,14 +132,14 @@ def test_other_spellings_of_a_model_are_the_same_classes(capsys, data, tmp_path)
 
 
 def test_flags_of_label_sets_that_do_not_fit(capsys, data, label_map):
-    for arguments, said in (
+    for flags, said in (
         (["--label_set", "auto", "--ferplus", "votes.csv"], "--ferplus has the votes of --label_set ferplus"),
         (["--label_map", str(label_map), "--ferplus", "votes.csv"], "--ferplus does not go with --label_map"),
         (["--label_set", "ferplus"], "needs the votes"),
         (["--label_set", "ferplus", "--ferplus", "votes.csv"], "are not FER2013's in the order"),
         (["--label_map", "nowhere.json"], "cannot open nowhere.json"),
     ):
-        status, told = run(capsys, "evaluate", "paper-cnn", "--dataset_name", data, *arguments)
+        status, told = run(capsys, "evaluate", "paper-cnn", "--dataset_name", data, *flags)
         assert status == 2 and said in told and "Traceback" not in told
 
 
@@ -202,7 +206,9 @@ def test_the_stored_threshold_is_validations(capsys, data, folder, tmp_path, mon
     assert model.abstention_threshold == found["abstention_threshold"]
     drawn, labels = synthetic.draw_split("test")
     shown = np.array([list(row.values()) for row in model.predict(drawn[60:200])])
-    assert coverage.recommended_threshold(shown, labels[60:200]) == pytest.approx(model.abstention_threshold, abs=1e-5)
+    assert abstention.recommended_threshold(shown, labels[60:200]) == pytest.approx(
+        model.abstention_threshold, abs=1e-5
+    )
 
 
 def test_calibrate_refuses_other_data_than_the_results(capsys, data, tmp_path):
@@ -223,7 +229,7 @@ def test_duplicates_are_listed_with_their_labels(capsys, data):
         {"split": "train", "row": 0, "label": found["groups"][0]["images"][0]["label"]},
         {"split": "test", "row": 139, "label": found["groups"][0]["images"][0]["label"]},
     ]
-    cli.main(["duplicates", data])
+    arguments.main(["duplicates", data])
     assert capsys.readouterr().out.startswith("contradictory: train 1 ")
 
 
@@ -240,7 +246,7 @@ def test_duplicates_in_folders_are_told_by_file(capsys, tmp_path):
     assert {image["file"] for image in group["images"]} == {
         str(tmp_path / split / name) for split in ("train", "validation") for name in ("happy/2.png", "sad/5.png")
     }
-    cli.main(["duplicates", str(tmp_path)])
+    arguments.main(["duplicates", str(tmp_path)])
     assert f"train {tmp_path / 'train' / 'happy' / '2.png'} happy, " in capsys.readouterr().out
 
 
@@ -272,7 +278,7 @@ def test_comparisons_need_two_models_of_the_same_classes(capsys, data, tmp_path)
 def test_aggregate_writes_its_table_between_markers(capsys, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- results:paper -->\n<!-- /results:paper -->\nafter\n")
-    assert cli.main(["aggregate", str(SHIPPED / "paper-cnn"), "--write", str(page)]) == 0
+    assert arguments.main(["aggregate", str(SHIPPED / "paper-cnn"), "--write", str(page)]) == 0
     text = page.read_text()
     assert text.startswith("before\n<!-- results:paper -->\n|") and text.endswith("<!-- /results:paper -->\nafter\n")
     assert "57.8" in text

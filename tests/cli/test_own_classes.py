@@ -7,12 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from fer_hub import EmotionRecognizer, FERModel, card, colors, explain, markup, timeline
+from fer_hub import EmotionRecognizer, FERModel, colors, explain, timeline
+from fer_hub.data.ferplus import LABELS
+from fer_hub.demo import markup
 from fer_hub.evaluation import measure
-from fer_hub.export import export_onnx
-from fer_hub.ferplus import LABELS
-from fer_hub.plots import plot_confusion_matrix
-from fer_hub.predictors import load
+from fer_hub.evaluation.plots import plot_confusion_matrix
+from fer_hub.evaluation.predictors import load
+from fer_hub.hub import card
+from fer_hub.models.onnx_export import export_onnx
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (90, 120, 3), dtype=np.uint8)

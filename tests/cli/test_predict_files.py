@@ -19,9 +19,9 @@ from PIL import Image
 from skimage import data
 
 from fer_hub import EmotionRecognizer, FERModel, images
-from fer_hub.cli import main
-from fer_hub.locate import DEFAULT_MODEL
-from fer_hub.video_reader import VideoFile
+from fer_hub.cli.arguments import main
+from fer_hub.hub.locate import DEFAULT_MODEL
+from fer_hub.recognition.video_reader import VideoFile
 
 FACE = data.astronaut()
 
@@ -280,7 +280,7 @@ def test_ctrl_c_ends_it_and_the_same_line_starts_again(here, monkeypatch, capsys
 def test_a_process_of_its_own_with_a_name_that_is_not_utf8(here):
     shutil.copy(here / "photos" / "a.png", os.path.join(os.fsencode(here), b"caf\xe9.png"))
     command = [sys.executable, "-m", "fer_hub", "predict", b"caf\xe9.png", "nowhere.png"]
-    root = str(Path(__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": root})
     assert done.returncode == 2
     assert done.stdout.startswith("caf\\udce9.png: happy 9")

@@ -14,11 +14,11 @@ import torch
 from datasets import ClassLabel, Dataset, Value
 from PIL import Image
 
-from fer_hub import dataset, synthetic
+from fer_hub.data import dataset, synthetic
+from fer_hub.data.pixels import Pixels, decode
+from fer_hub.data.sources import png
 from fer_hub.errors import UserError
 from fer_hub.labels import EMOTIONS
-from fer_hub.pixels import Pixels, decode
-from fer_hub.sources import png
 
 WORDS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")  # of EMOTIONS, in their order
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from fer_hub import dataset, duplicates
+from fer_hub.data import dataset, duplicates
+from fer_hub.data.pixels import Pixels, decode
 from fer_hub.labels import EMOTIONS
-from fer_hub.pixels import Pixels, decode
 from fer_hub.recipes import TrainConfig
-from fer_hub.splits import load_splits
+from fer_hub.training.splits import load_splits
 
 
 def with_rows(pixels, replaced):

@@ -10,11 +10,12 @@ import torch
 from datasets import ClassLabel, Dataset, Value
 from PIL import Image
 
-from fer_hub import UserError, dataset, ferplus, label_sets
-from fer_hub.label_sets import LabelSet, from_flags, read_map
+from fer_hub import UserError
+from fer_hub.data import dataset, ferplus, label_sets
+from fer_hub.data.label_sets import LabelSet, from_flags, read_map
+from fer_hub.data.pixels import decode
+from fer_hub.data.sources import png
 from fer_hub.labels import EMOTIONS
-from fer_hub.pixels import decode
-from fer_hub.sources import png
 
 AUTO = LabelSet("auto")
 TEXT, WHOLE = Value("string"), Value("int64")

@@ -10,11 +10,11 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
-from fer_hub import pixels as module
+from fer_hub.data import pixels as module
+from fer_hub.data.pixels import Pixels, decode, stratified_sample
+from fer_hub.data.sources import features, png
 from fer_hub.errors import UserError
 from fer_hub.images import to_gray_square
-from fer_hub.pixels import Pixels, decode, stratified_sample
-from fer_hub.sources import features, png
 
 RNG = np.random.default_rng(0)
 COLOUR = Image.fromarray(RNG.integers(0, 256, (60, 90, 3), dtype=np.uint8))

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from fer_hub import synthetic
+from fer_hub.data import synthetic
 
 CHANCE = 1 / 7
 

@@ -17,7 +17,7 @@ from PIL import Image
 from selenium.webdriver import ActionChains, Keys
 
 from fer_hub import EMOTIONS, colors
-from fer_hub.locate import DEFAULT_MODEL
+from fer_hub.hub.locate import DEFAULT_MODEL
 
 pytestmark = pytest.mark.skipif(browser.MISSING is not None, reason=str(browser.MISSING))
 ASTRONAUT = EXAMPLES / "astronaut.webp"

@@ -21,10 +21,11 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from fer_hub import EmotionRecognizer, demo, tabs
-from fer_hub.locate import DEFAULT_MODEL, shipped_names
+from fer_hub import EmotionRecognizer
+from fer_hub.demo import page, tabs
+from fer_hub.hub.locate import DEFAULT_MODEL, shipped_names
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ASTRONAUT, GROUP = ROOT / "fer_hub/examples/astronaut.webp", ROOT / "fer_hub/examples/group.png"
 CROPS = sorted((ROOT / "fer_hub/examples").glob("crop-*.png"))
 MODELS = list(dict.fromkeys((DEFAULT_MODEL, app_server.SECOND, *shipped_names())))  # those of the command line first
@@ -336,7 +337,7 @@ def test_the_page_says_what_it_is_not_for_keeps_nothing_and_needs_no_other_serve
     config = httpx.get(f"{app.address}/config").json()
     said = " ".join(str(component["props"].get("value")) for component in config["components"])
     assert "not an emotion" in said and "Art. 5(1)(f)" in said and "deleted after twenty minutes" in said
-    assert demo.KEPT == 600
+    assert page.KEPT == 600
     assert not config["run_history"] and not config["analytics_enabled"]
     assert httpx.get(f"{app.address}/monitoring").status_code == 403
     assert not re.search(r"(url\(|@import)\W*http", httpx.get(f"{app.address}/theme.css").text)
@@ -354,10 +355,10 @@ def test_the_video_tab_leaves_no_folder(app, clip):
 
 def test_uploads_are_deleted_after_a_while(tmp_path, monkeypatch, recognizer):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(demo, "KEPT", 1)
-    page = demo.build({DEFAULT_MODEL: recognizer})
+    monkeypatch.setattr(page, "KEPT", 1)
+    blocks = page.build({DEFAULT_MODEL: recognizer})
     examples = {file for file in tmp_path.rglob("*") if file.is_file()}
-    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True)
+    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
     try:
         photo = io.BytesIO()
         Image.new("RGB", (64, 64)).save(photo, "png")
@@ -369,7 +370,7 @@ def test_uploads_are_deleted_after_a_while(tmp_path, monkeypatch, recognizer):
             time.sleep(0.1)
         assert {file for file in tmp_path.rglob("*") if file.is_file()} == examples  # these stay, for the next visitor
     finally:
-        page.close()
+        blocks.close()
 
 
 # --- the command ---

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 from sklearn.metrics import f1_score, log_loss
 
-from fer_hub import UserError, calibration
-from fer_hub.compare import as_table, compare
-from fer_hub.plots import plot_comparison
-from fer_hub.statistics import wilson
+from fer_hub import UserError
+from fer_hub.evaluation.compare import as_table, compare
+from fer_hub.evaluation.plots import plot_comparison
+from fer_hub.metrics import calibration_error
+from fer_hub.metrics.intervals import wilson
 
 NAMES = ("angry", "happy", "sad", "surprise")
 RNG = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def test_scores_are_those_of_other_libraries(found):
         assert one["macro_f1"] == pytest.approx(expected)
         assert one["macro_f1_interval"][0] < one["macro_f1"] < one["macro_f1_interval"][1]
         assert one["loss"] == pytest.approx(log_loss(LABELS, probabilities, labels=range(4)))
-        measured = calibration.measure(probabilities, LABELS)
+        measured = calibration_error.measure(probabilities, LABELS)
         assert (one["ece"], one["brier"]) == (measured["ece"], measured["brier"])
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fer_hub import UserError
-from fer_hub.tables import markdown, write_table
+from fer_hub.evaluation.markdown_tables import markdown, write_table
 
 TABLE = markdown(("model", "accuracy"), [("ours", "56.9 %")])
 PAGE = "# Title\n\n<!-- results:main -->\nold\n<!-- /results:main -->\n\nText <!-- results:other --> ä\n"

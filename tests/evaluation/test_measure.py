@@ -9,10 +9,11 @@ import sklearn.metrics
 import torch
 from accelerate import Accelerator
 
-from fer_hub import FERModel, calibration, coverage, statistics
-from fer_hub.evaluation import HEADLINES, compute_logits, evaluate_model, measure, summarize
-from fer_hub.metrics import EmotionMetrics
-from fer_hub.pixels import Pixels
+from fer_hub import FERModel
+from fer_hub.data.pixels import Pixels
+from fer_hub.evaluation.measure import HEADLINES, compute_logits, evaluate_model, measure, summarize
+from fer_hub.metrics import abstention, calibration_error, intervals
+from fer_hub.metrics.accuracy import EmotionMetrics
 
 NAMES = ("a", "b", "c")
 
@@ -70,7 +71,7 @@ def answers():
 def test_scores_are_those_of_other_libraries(answers):
     probabilities, labels, names = answers
     found, predictions = measure(*answers), probabilities.argmax(1)
-    assert found["n"] == 400 and found["interval"] == statistics.wilson(int((predictions == labels).sum()), 400)
+    assert found["n"] == 400 and found["interval"] == intervals.wilson(int((predictions == labels).sum()), 400)
     of = sklearn.metrics
     assert 0.5 < found["accuracy"] < 0.95
     assert found["accuracy"] == pytest.approx(of.accuracy_score(labels, predictions))
@@ -82,8 +83,8 @@ def test_scores_are_those_of_other_libraries(answers):
     top2 = of.top_k_accuracy_score(labels, probabilities, k=2, labels=range(5))
     assert found["top2_accuracy"] == pytest.approx(top2) and top2 > found["accuracy"] + 0.05
     assert found["per_class"]["e"]["support"] == 0 and list(found["per_class"]) == list(names)
-    assert found.items() >= calibration.measure(probabilities, labels).items()
-    assert found["coverage"] == coverage.measure(probabilities, labels)
+    assert found.items() >= calibration_error.measure(probabilities, labels).items()
+    assert found["coverage"] == abstention.measure(probabilities, labels)
     assert "dedup" not in found
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -137,7 +138,7 @@ def test_logits_do_not_depend_on_batches():
 
 def test_calibration_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
-    found = calibration.measure(probabilities, np.array([0, 1, 0, 1]))
+    found = calibration_error.measure(probabilities, np.array([0, 1, 0, 1]))
     # two bins: .9, half of it right, and .6, all of it right
     assert found["reliability"] == [
         {"confidence": pytest.approx(0.6), "accuracy": 1.0, "n": 2},
@@ -151,7 +152,7 @@ def test_calibration_by_hand():
 
 def test_calibration_at_its_ends():
     certain = np.eye(3)[[0, 1, 2]]
-    right, wrong = (calibration.measure(certain, np.array(labels)) for labels in ([0, 1, 2], [1, 2, 0]))
+    right, wrong = (calibration_error.measure(certain, np.array(labels)) for labels in ([0, 1, 2], [1, 2, 0]))
     assert (right["ece"], right["ece_equal_mass"], right["brier"]) == (0, 0, 0)
     assert (wrong["ece"], wrong["ece_equal_mass"], wrong["brier"]) == (1, 1, 2)
 
@@ -160,6 +161,8 @@ def test_a_calibrated_model_has_little_error():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet([0.5] * 7, 200_000)
     labels = (probabilities.cumsum(1) > rng.random((len(probabilities), 1))).argmax(1)
-    found = calibration.measure(probabilities, labels)
+    found = calibration_error.measure(probabilities, labels)
     assert found["ece"] < 0.005 and found["ece_equal_mass"] < 0.005
-    assert calibration.measure(probabilities**0.5 / (probabilities**0.5).sum(1, keepdims=True), labels)["ece"] > 0.1
+    assert (
+        calibration_error.measure(probabilities**0.5 / (probabilities**0.5).sum(1, keepdims=True), labels)["ece"] > 0.1
+    )

@@ -1,6 +1,6 @@
 """What figures show."""
 
-from fer_hub import plots
+from fer_hub.evaluation import plots
 
 
 def test_the_curves_mark_the_checkpoint_that_was_kept(tmp_path, monkeypatch):

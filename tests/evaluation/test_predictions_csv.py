@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fer_hub import UserError
+from fer_hub.evaluation.predictions_csv import read, write
 from fer_hub.labels import EMOTIONS
-from fer_hub.predictions import read, write
 
 RNG = np.random.default_rng(0)
 PROBABILITIES = RNG.dirichlet(np.ones(7), 20)

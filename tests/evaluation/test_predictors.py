@@ -13,9 +13,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from timm.models import save_for_hf
 
-from fer_hub import EMOTIONS, FERModel, UserError, predictors
-from fer_hub.export import export_onnx
-from fer_hub.predictors import Predictor, ensemble, load, of_model, with_flip
+from fer_hub import EMOTIONS, FERModel, UserError
+from fer_hub.evaluation import predictors
+from fer_hub.evaluation.predictors import Predictor, ensemble, load, of_model, with_flip
+from fer_hub.models.onnx_export import export_onnx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 6), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
 WORDS = ("Neutral", "Happiness", "surprised", "SAD", "anger", "disgusted", "fearful")  # as others have it

@@ -8,11 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from fer_hub import EMOTIONS, FERModel, UserError, calibration, coverage, dataset, evaluation, ferplus, plots
-from fer_hub.evaluation import SCHEMA_VERSION
-from fer_hub.pixels import Pixels, decode
-from fer_hub.predictors import Predictor, of_model
-from fer_hub.report import MAX_GROUPS, as_text, evaluate
+from fer_hub import EMOTIONS, FERModel, UserError
+from fer_hub.data import dataset, ferplus
+from fer_hub.data.pixels import Pixels, decode
+from fer_hub.evaluation import measure, plots
+from fer_hub.evaluation.measure import SCHEMA_VERSION
+from fer_hub.evaluation.predictors import Predictor, of_model
+from fer_hub.evaluation.report import MAX_GROUPS, as_text, evaluate
+from fer_hub.metrics import abstention, calibration_error, crowd
 
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 COUNTS = {"train": 70, "validation": 14, "test": 280}
@@ -107,8 +110,8 @@ def test_results(full, planted, source):
     }
     found = results["test"]
     assert found["n"] == 280 and found["accuracy"] == (expected.argmax(1) == truth).mean()
-    assert found["ece"] == pytest.approx(calibration.measure(expected, truth)["ece"])
-    assert found["coverage"]["aurc"] == pytest.approx(coverage.measure(expected, truth)["aurc"])
+    assert found["ece"] == pytest.approx(calibration_error.measure(expected, truth)["ece"])
+    assert found["coverage"]["aurc"] == pytest.approx(abstention.measure(expected, truth)["aurc"])
     assert list(found["per_class"]) == list(EMOTIONS)
     assert json.loads(json.dumps(results, allow_nan=False)) == results
 
@@ -118,17 +121,17 @@ def test_without_what_is_also_in_train(full, planted):
     assert found["dedup"]["n"] == 280 - LEAKED
     assert found["dedup"]["accuracy"] == pytest.approx((rest[0].argmax(1) == rest[1]).mean())
     assert found["dedup"]["accuracy"] < found["accuracy"] - 0.02
-    assert set(found["dedup"]) == set(evaluation.HEADLINES)
+    assert set(found["dedup"]) == set(measure.HEADLINES)
 
 
 def test_flip_is_the_mean_of_both_looks(full, planted):
     found = full[0]["test"]["flip"]
-    assert set(found) == {*evaluation.HEADLINES, "dedup"}
+    assert set(found) == {*measure.HEADLINES, "dedup"}
     images, labels, _ = planted["test"]
     mirrored = says(images[:, :, ::-1])
     expected = (says(images) + mirrored) / 2
     assert found["accuracy"] == pytest.approx((expected.argmax(1) == labels).mean())
-    assert found["brier"] == pytest.approx(calibration.measure(expected, labels)["brier"])
+    assert found["brier"] == pytest.approx(calibration_error.measure(expected, labels)["brier"])
     assert found["accuracy"] != full[0]["test"]["accuracy"]
     right = (expected.argmax(1) == labels)[LEAKED:]
     assert found["dedup"]["accuracy"] == pytest.approx(right.mean()) and found["dedup"]["n"] == len(right)
@@ -147,7 +150,7 @@ def test_a_planted_gap_between_groups_is_found(full, planted):
     images, labels, columns = planted["test"]
     for value, numbers in found["values"].items():
         rows = columns["site"] == value
-        assert set(numbers) == set(evaluation.HEADLINES) and numbers["n"] == 140
+        assert set(numbers) == set(measure.HEADLINES) and numbers["n"] == 140
         assert numbers["accuracy"] == pytest.approx((says(images).argmax(1) == labels)[rows].mean())
         assert numbers["interval"][0] < numbers["accuracy"] < numbers["interval"][1]
         assert numbers["intervals"]["macro_f1"][0] < numbers["macro_f1"] < numbers["intervals"]["macro_f1"][1]
@@ -316,10 +319,10 @@ def test_drawn_faces_are_called_so(full):
 
 
 def test_text_of_votes(full):
-    crowd = ferplus.measure(np.eye(7)[[3, 3, 0]], np.array([3, 0, 3]),
+    votes = crowd.measure(np.eye(7)[[3, 3, 0]], np.array([3, 0, 3]),
                             np.array([[0, 0, 0, 9, 0, 0, 1, 0, 0, 0], [0, 0, 0, 6, 0, 0, 4, 0, 0, 0],
                                       [0, 0, 0, 5, 0, 0, 5, 0, 0, 0]]), EMOTIONS)  # fmt: skip
-    text = as_text(full[0] | {"test": full[0]["test"] | {"ferplus": crowd}}, "test")
+    text = as_text(full[0] | {"test": full[0]["test"] | {"ferplus": votes}}, "test")
     assert "FER+ majority, n 2: accuracy 100.0 % (95 % 34.2-100.0), FER2013's own labels 50.0 %" in text
     assert "50 to 70 % of the votes agree, n 1: accuracy 100.0 %" in text
     assert "of 2 errors the crowd sides with the model in 50.0 %, with the label in 0.0 %" in text
@@ -366,8 +369,8 @@ def test_facts_of_fer2013(fer2013_path, ferplus_path):
     assert found["n"] - found["dedup"]["n"] == 288
     assert found["ferplus"]["n"] == 3137
     assert found["ferplus"]["label_accuracy"] == pytest.approx(0.6739, abs=1e-4)
-    crowd = ferplus.majority(ferplus.read(ferplus_path, "test", labels))
-    assert found["ferplus"]["accuracy"] == pytest.approx((crowd == 3).sum() / 3137)
+    majority = ferplus.majority(ferplus.read(ferplus_path, "test", labels))
+    assert found["ferplus"]["accuracy"] == pytest.approx((majority == 3).sum() / 3137)
     assert found["ferplus"]["errors"]["n"] == 3589 - 879
     sides = ("with_model", "with_label", "with_neither", "undecided")
     assert sum(found["ferplus"]["errors"][side] for side in sides) == pytest.approx(1)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fer_hub import UserError, run_record
-from fer_hub.aggregate import NUMBERS, aggregate, as_summary, as_table, by_recipe, spread
+from fer_hub import UserError
+from fer_hub.evaluation.seeds import NUMBERS, aggregate, as_summary, as_table, by_recipe, spread
 from fer_hub.recipes import TrainConfig
+from fer_hub.training.results import summarize_run
 
 RECORD = {
     "config": asdict(TrainConfig()),
@@ -38,7 +39,7 @@ def results_of(accuracy, loss):
 
 def flat(results):
     """all_results.json, by the code that writes it."""
-    return run_record.summarize(
+    return summarize_run(
         {"data": RECORD["data"], "config": RECORD["config"], "num_parameters": 619015},
         {split: results[split] for split in ("validation", "test") if split in results},
         {"best": {"epoch": 1}, "step": 9, "seconds": results["train_seconds"], "images": 9},

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import yaml
 
-from fer_hub import card
+from fer_hub.hub import card
 from fer_hub.labels import FERPLUS
 from fer_hub.recipes import RECIPES
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "card_files"
 RESULTS = json.loads((DATA / "card_results.json").read_text())
 RECORD = json.loads((DATA / "card_record.json").read_text())
 BARE = {"architecture": "resnet18", "num_parameters": 11180103}
 REGENERATE = (
     "The card has changed. Read the difference; where it is meant, pin the new one:\n  python -c '"
-    'import json, pathlib; from fer_hub import card; d = pathlib.Path("tests/data"); '
+    'import json, pathlib; from fer_hub.hub import card; d = pathlib.Path("tests/hub/card_files"); '
     'r = [json.loads((d / f"card_{n}.json").read_text()) for n in ("results", "record")]; '
     '(d / "card.md").write_text(card.render(*r))\''
 )

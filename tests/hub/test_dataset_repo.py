@@ -11,17 +11,20 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fer_hub import EMOTIONS, cli, dataset, dataset_repo, images
-from fer_hub.model_folder import card_metadata
-from fer_hub.pixels import decode
+from fer_hub import EMOTIONS, images
+from fer_hub.cli import arguments
+from fer_hub.data import dataset
+from fer_hub.data.pixels import decode
+from fer_hub.hub import dataset_repo
+from fer_hub.hub.model_folder import card_metadata
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 REPO = "user/faces"
 TRAIN = "data/train-00000-of-00001.parquet"
 
 
 def push(source, *options):
-    return cli.main(["push-dataset", str(source), "--repo_id", REPO, "--json", *options])
+    return arguments.main(["push-dataset", str(source), "--repo_id", REPO, "--json", *options])
 
 
 def environment(hub):
@@ -108,8 +111,8 @@ def test_the_card_of_the_real_data_names_its_origin(fer2013_path):
 
 LOAD = """
 import datasets, json, sys
-from fer_hub import dataset
-from fer_hub.pixels import decode
+from fer_hub.data import dataset
+from fer_hub.data.pixels import decode
 plain = datasets.load_dataset(sys.argv[1])
 ours = dataset.load(sys.argv[1])
 print(json.dumps({"names": plain["train"].features["label"].names, "columns": plain["train"].column_names,

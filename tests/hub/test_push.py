@@ -15,9 +15,12 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from fer_hub import FERModel, UserError, card, cli
+from fer_hub import FERModel, UserError
+from fer_hub.cli import arguments
 from fer_hub.errors import HubError
-from fer_hub.hub import check_write_access, push_model
+from fer_hub.hub import card
+from fer_hub.hub.push import check_write_access
+from fer_hub.models.publish import push_model
 
 REPO = "user/model"
 PUSH = ["push", "FOLDER", "--repo_id", REPO]
@@ -69,7 +72,7 @@ def test_a_push_is_one_commit_with_exactly_the_folder(hub, online, folder):
 
 def test_the_same_push_again_is_nothing_to_do(hub, online, folder, capsys):
     push_model(folder, REPO)
-    assert cli.main([str(folder) if part == "FOLDER" else part for part in PUSH]) == 0
+    assert arguments.main([str(folder) if part == "FOLDER" else part for part in PUSH]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert len(hub.commits(REPO)) == 2
 
@@ -86,7 +89,7 @@ def test_a_later_push_replaces_what_is_ours_and_keeps_the_rest(hub, online, fold
 
 
 def test_json_of_a_push(hub, online, folder, capsys):
-    assert cli.main(["push", str(folder), "--repo_id", REPO, "--json"]) == 0
+    assert arguments.main(["push", str(folder), "--repo_id", REPO, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["commit"] == hub.commits(REPO)[-1].sha and found["url"] == f"{hub.endpoint}/{REPO}"
 
@@ -95,7 +98,7 @@ def test_json_of_a_push(hub, online, folder, capsys):
 def test_a_dry_run_writes_nothing(exists, hub, online, folder, capsys):
     if exists:
         hub.add_repo(REPO, {"results.json": b"old"})
-    assert cli.main(["push", str(folder), "--repo_id", REPO, "--dry_run"]) == 0
+    assert arguments.main(["push", str(folder), "--repo_id", REPO, "--dry_run"]) == 0
     said = capsys.readouterr().out
     assert "would be uploaded model.safetensors" in said and "nothing was written" in said
     assert {method for method, _ in hub.requests} == {"GET"}
@@ -218,9 +221,9 @@ def test_the_login_appears_nowhere(hub, online, folder, monkeypatch, capfd, capl
     monkeypatch.setenv("HF_TOKEN", "hf_read")
     hub.fault(None, "auth-check", status=400, headers={"X-Error-Message": "bad token hf_read given"})
     with caplog.at_level(logging.DEBUG):
-        assert cli.main(["push", str(folder), "--repo_id", REPO]) == 2
+        assert arguments.main(["push", str(folder), "--repo_id", REPO]) == 2
         hub.add_repo(REPO)
-        assert cli.main(["push", str(folder), "--repo_id", REPO]) == 2
+        assert arguments.main(["push", str(folder), "--repo_id", REPO]) == 2
     said = "".join(capfd.readouterr())
     assert "bad token *** given" in said
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("fer_hub")]
@@ -305,7 +308,7 @@ def test_a_fault_that_stays_ends_in_one_clear_line(name, exists, hub, online, fo
             hub.add_repo(repo_id, {"README.md": b"old", "notes.txt": b"old"})
         hub.faults.clear()
         fault = hub.fault(None, step, times=None, **what)
-        status = cli.main(["push", str(folder), "--repo_id", repo_id])
+        status = arguments.main(["push", str(folder), "--repo_id", repo_id])
         said = capsys.readouterr().err
         if not fault.hits:
             assert step == ("repos/create" if exists else "auth-check/write")
@@ -370,8 +373,8 @@ def test_no_server_at_all(hub, online, folder, monkeypatch):
 
 KILLED = """
 import os, sys
-import fer_hub.model  # imported once; each push is a child that the server kills
-from fer_hub.hub import push_model
+import fer_hub.models.model  # imported once; each push is a child that the server kills
+from fer_hub.models.publish import push_model
 for line in sys.stdin:
     repo_id = line.strip()
     child = os.fork()
@@ -389,7 +392,7 @@ def test_killing_a_push_at_any_request_leaves_old_or_new(exists, hub, folder, mo
     old = {"README.md": b"old", "model.safetensors": b"old"}
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**environment(hub), "OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parent.parent,
+        env={**environment(hub), "OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parents[2],
     )  # fmt: skip
 
     def push_and_kill(repo_id, k, cut):
@@ -549,7 +552,7 @@ def data(faces, write_csv):
 
 
 def run(hub, *command, token="hf_write"):
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     return subprocess.run(
         list(map(str, command)), cwd=root, env=environment(hub, token), capture_output=True, text=True
     )
@@ -585,7 +588,7 @@ def test_a_training_whose_push_fails_has_lost_nothing(hub, online, data, tmp_pat
     assert f"Again: fer-hub push {output}/best --repo_id user/run" in done.stderr
     assert (output / "all_results.json").exists()
     hub.faults.clear()
-    assert cli.main(["push", f"{output}/best", "--repo_id", "user/run"]) == 0
+    assert arguments.main(["push", f"{output}/best", "--repo_id", "user/run"]) == 0
     assert "model.safetensors" in hub.files("user/run")
 
 

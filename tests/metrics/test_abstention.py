@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from fer_hub.coverage import at_threshold, measure, recommended_threshold
+from fer_hub.metrics.abstention import at_threshold, measure, recommended_threshold
 
 
 def split(confidences, correct):

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from fer_hub import corruptions
-from fer_hub.corruptions import CORRUPTIONS, SEVERITIES, corrupt, shift
+from fer_hub.metrics import corruptions
+from fer_hub.metrics.corruptions import CORRUPTIONS, SEVERITIES, corrupt, shift
 
 RANDOM = {"gaussian_noise", "shot_noise", "motion_blur", "rotation", "scale", "shift"}
 ON_PLAIN_WALLS = {"gaussian_noise", "shot_noise", "jpeg", "low_light", "over_exposure"}

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from fer_hub import calibration
-from fer_hub import statistics as st
+from fer_hub.metrics import calibration_error
+from fer_hub.metrics import intervals as st
 
 
 def answers(both, only_a, only_b, neither):
@@ -55,7 +55,7 @@ def test_bootstrap_of_several_numbers_is_that_of_each():
     labels = rng.integers(7, size=200)
 
     def both(p, y):
-        found = calibration.measure(p, y)
+        found = calibration_error.measure(p, y)
         return found["ece"], found["brier"]
 
     found = st.bootstrap(both, probabilities, labels, n=60, seed=3)

@@ -8,9 +8,12 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fer_hub import FERModel, dataset, plots, robustness
-from fer_hub.corruptions import CORRUPTIONS, corrupt
-from fer_hub.pixels import decode, stratified_sample
+from fer_hub import FERModel
+from fer_hub.data import dataset
+from fer_hub.data.pixels import decode, stratified_sample
+from fer_hub.evaluation import plots
+from fer_hub.metrics import robustness
+from fer_hub.metrics.corruptions import CORRUPTIONS, corrupt
 
 DARK, BRIGHT = 100, 200
 WALLS = torch.tensor([DARK, BRIGHT], dtype=torch.uint8).repeat(3)[:, None, None].expand(-1, 48, 48)

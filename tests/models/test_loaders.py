@@ -13,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fer_hub import FERModel, dataset, images
-from fer_hub.export import export
-from fer_hub.hub import push_model
+from fer_hub import FERModel, images
+from fer_hub.data import dataset
+from fer_hub.models.onnx_export import export
+from fer_hub.models.publish import push_model
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAPER, STOCK = "user/fer2013-paper-cnn", "user/stock"
 
 # In each folder of faces: runs the python blocks, whose numbers are given, of README.md as the Hub has it, and opens
@@ -54,7 +55,7 @@ import timm, torch
 from PIL import Image
 from transformers import pipeline
 if not without:
-    import fer_hub.model
+    import fer_hub.models.model
 model = timm.create_model(f"hf-hub:{repo}", pretrained=True).eval()
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 mode = "RGB" if without else "L"

@@ -359,7 +359,7 @@ def test_shipped_model_loads_by_name_from_anywhere(faces, tmp_path, monkeypatch,
 
 
 def test_shipped_results_are_those_of_its_weights(fer2013_path):
-    from fer_hub import dataset, pixels
+    from fer_hub.data import dataset, pixels
 
     model = FERModel.from_pretrained("paper-cnn")
     recorded = json.loads((model.folder / "results.json").read_text())["validation"]

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 import fer_hub
-from fer_hub import EMOTIONS, FERModel, UserError, dataset, pixels
-from fer_hub.export import OPSET, export, export_int8, export_onnx
-from fer_hub.locate import shipped_names
-from fer_hub.onnx_session import probabilities
+from fer_hub import EMOTIONS, FERModel, UserError
+from fer_hub.data import dataset, pixels
+from fer_hub.hub.locate import shipped_names
+from fer_hub.models.onnx_export import OPSET, export, export_int8, export_onnx
+from fer_hub.models.onnx_session import probabilities
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

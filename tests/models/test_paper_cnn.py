@@ -7,8 +7,8 @@ import timm
 import torch
 from torch.nn import functional as F
 
-import fer_hub.model  # noqa: F401 (registers fer_paper_cnn)
-from fer_hub.paper_cnn import PaperCNN
+import fer_hub.models.model  # noqa: F401 (registers fer_paper_cnn)
+from fer_hub.models.paper_cnn import PaperCNN
 
 LAYERS = {"conv1": 320, "conv2": 18_496, "conv3": 73_856, "dense": 524_544, "classifier": 1_799}
 

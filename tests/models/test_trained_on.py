@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_hub import EMOTIONS, FERModel, UserError, dataset, trained_on
-from fer_hub.label_sets import FER2013, LabelSet
-from fer_hub.pixels import decode
-from fer_hub.predictors import ensemble, of_model, with_flip
-from fer_hub.report import evaluate
+from fer_hub import EMOTIONS, FERModel, UserError
+from fer_hub.data import dataset
+from fer_hub.data.label_sets import FER2013, LabelSet
+from fer_hub.data.pixels import decode
+from fer_hub.evaluation.predictors import ensemble, of_model, with_flip
+from fer_hub.evaluation.report import evaluate
+from fer_hub.models import trained_on
 
 SEED = 3
 

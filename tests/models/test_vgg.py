@@ -5,8 +5,8 @@ import timm
 import torch
 
 from fer_hub import FERModel
-from fer_hub.paper_cnn import LUMA
-from fer_hub.vgg import VGG
+from fer_hub.models.paper_cnn import LUMA
+from fer_hub.models.vgg import VGG
 
 
 def test_parameters_by_hand():

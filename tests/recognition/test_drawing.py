@@ -8,8 +8,9 @@ from PIL import Image, ImageColor
 from skimage import data
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from fer_hub import EMOTIONS, colors, drawing
-from fer_hub.recognizer import Face
+from fer_hub import EMOTIONS, colors
+from fer_hub.recognition import drawing
+from fer_hub.recognition.face import Face
 
 WITH_CONTEMPT = (*EMOTIONS, "contempt")
 GRAY = 128

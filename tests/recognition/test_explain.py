@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fer_hub import EMOTIONS, FERModel, UserError
-from fer_hub.explain import _over_crop, describe, heat_map, overlay
+from fer_hub.recognition.explain import _over_crop, describe, heat_map, overlay
 
 RNG = np.random.default_rng(0)
 CROPS = RNG.integers(0, 256, (7, 48, 48), dtype=np.uint8)

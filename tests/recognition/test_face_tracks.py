@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fer_hub import UserError
-from fer_hub.recognizer import Face
-from fer_hub.tracks import MAX_GAP, TrackedFace, Tracker
+from fer_hub.recognition.face import Face
+from fer_hub.recognition.face_tracks import MAX_GAP, TrackedFace, Tracker
 
 
 def face(box, happy=1.0, score=0.9):

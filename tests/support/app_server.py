@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx
 
 from fer_hub import FERModel
-from fer_hub.locate import DEFAULT_MODEL
+from fer_hub.hub.locate import DEFAULT_MODEL
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SECOND = "second"  # the model that the shared page offers besides the shipped one
 
 

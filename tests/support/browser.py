@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-EXAMPLES = Path(__file__).parent.parent / "fer_hub/examples"
+EXAMPLES = Path(__file__).parents[2] / "fer_hub/examples"
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 MISSING = None if PROGRAM and DRIVER else "chromium and chromedriver are missing: apt-get install chromium-driver"

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from select import select
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Program:
@@ -69,9 +69,9 @@ def serve() -> None:
     # As in train.main, which a process of its own runs before it imports torch.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    import fer_hub.hub
-    import fer_hub.plots
-    import fer_hub.training  # noqa: F401
+    import fer_hub.evaluation.plots
+    import fer_hub.hub.push
+    import fer_hub.training.loop  # noqa: F401
 
     print("ready", flush=True)
     for line in sys.stdin:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fer_hub import augment
 from fer_hub.recipes import RECIPES
+from fer_hub.training import augment
 
 NONE = RECIPES["paper"]
 ALL = replace(NONE, hflip=0.5, rotation=20.0, scale=0.2, translate=0.1, brightness=0.2, contrast=0.3, erasing=0.5)

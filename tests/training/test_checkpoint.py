@@ -5,8 +5,9 @@ import shutil
 import pytest
 import torch
 
-from fer_hub import UserError, checkpoint, resume
-from fer_hub.files import write_atomically, write_json
+from fer_hub import UserError
+from fer_hub.atomic_files import write_atomically, write_json
+from fer_hub.training import checkpoint, resume
 
 
 def state(step):

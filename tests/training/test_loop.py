@@ -26,15 +26,18 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 import train
-from fer_hub import EMOTIONS, FERModel, card, checkpoint, duplicates, training
-from fer_hub.evaluation import summarize
-from fer_hub.label_sets import LabelSet
-from fer_hub.pixels import Pixels, decode
+from fer_hub import EMOTIONS, FERModel
+from fer_hub.data import duplicates
+from fer_hub.data.label_sets import LabelSet
+from fer_hub.data.pixels import Pixels, decode
+from fer_hub.data.sources import features, png
+from fer_hub.evaluation.measure import summarize
+from fer_hub.hub import card
 from fer_hub.recipes import RECIPES, TrainConfig
-from fer_hub.sources import features, png
-from fer_hub.splits import Splits
+from fer_hub.training import checkpoint, loop
+from fer_hub.training.splits import Splits
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FORKED = "train.py, forked from a process that has imported what it imports"
 PYTHON = [sys.executable, str(ROOT / "train.py")]
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", str(ROOT / "train.py")]
@@ -595,10 +598,10 @@ def test_soft_targets_are_what_is_learned(faces, monkeypatch, tmp_path):
     kept = {name: faces[name] for name in ("train", "validation")}
     labels = LabelSet("ferplus", votes="fer2013new.csv", soft=True)
     splits = Splits(soft, kept["validation"], None, None, EMOTIONS, duplicates.report(kept), {}, labels)
-    monkeypatch.setattr(training, "load_splits", lambda config: splits)
+    monkeypatch.setattr(loop, "load_splits", lambda config: splits)
     config = TrainConfig(output_dir=str(tmp_path), drop_rate=0.0, learning_rate=1e-9, max_train_steps=1,
                          mixed_precision="no", num_threads=1)  # fmt: skip
-    training.train(config, "train.py")
+    loop.train(config, "train.py")
     model = FERModel.from_pretrained(tmp_path / "best")
     with torch.inference_mode(), (tmp_path / "history.csv").open() as file:
         expected = functional.cross_entropy(model(soft.images), targets).item()

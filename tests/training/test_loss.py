@@ -12,10 +12,10 @@ from scipy.stats import entropy
 from torch.nn import functional as F
 
 from fer_hub import FERModel, UserError
-from fer_hub.loss import distillation_loss, training_loss
 from fer_hub.recipes import RECIPES
-from fer_hub.resume import require_same_run
-from fer_hub.teachers import ask, ensemble_of_all, fingerprints, load_teachers, require_classes
+from fer_hub.training.loss import distillation_loss, training_loss
+from fer_hub.training.resume import require_same_run
+from fer_hub.training.teachers import ask, ensemble_of_all, fingerprints, load_teachers, require_classes
 
 PAPER = RECIPES["paper"]
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (6, 7)).astype(np.float32))

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from fer_hub import FERModel
-from fer_hub.optimizer import create_optimizer
 from fer_hub.recipes import OPTIMIZERS, RECIPES
+from fer_hub.training.optimizer import create_optimizer
 
 CPU = torch.device("cpu")
 PAPER = replace(RECIPES["paper"], learning_rate=0.1, weight_decay=0.01)

@@ -1,0 +1,1 @@
+"""Data: any source of labelled faces -> tensors, classes and their counts."""

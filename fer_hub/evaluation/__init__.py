@@ -1,0 +1,1 @@
+"""Evaluation: a model and a split -> reports, comparisons, calibration, tables and figures."""

@@ -1,0 +1,1 @@
+"""Models: networks, the `FERModel` that everybody loads and saves, and ONNX."""

@@ -1,0 +1,1 @@
+"""Recognition: pictures and videos -> faces with their expressions."""
