@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fer_hub import FERModel
-from fer_hub.cli import arguments
+from fer_hub.cli.arguments import main
 
 COMMANDS = (
     "info", "predict", "evaluate", "calibrate", "compare", "duplicates", "aggregate", "export", "push", "push-space",
@@ -25,7 +25,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as end:
-        arguments.main([command, "--help"])
+        main([command, "--help"])
     said = capsys.readouterr().out
     assert end.value.code == 0
     assert f"example:\n  fer-hub {command} " in said and "--json" in said
@@ -42,9 +42,9 @@ def test_help_does_not_load_torch():
 
 
 def test_info_of_the_shipped_model(capsys):
-    assert arguments.main(["info", "paper-cnn"]) == 0
+    assert main(["info", "paper-cnn"]) == 0
     assert "619,015 parameters" in capsys.readouterr().out
-    assert arguments.main(["info", "paper-cnn", "--json"]) == 0
+    assert main(["info", "paper-cnn", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     recorded = json.loads((FERModel.from_pretrained("paper-cnn").folder / "results.json").read_text())
     assert found["test"]["accuracy"] == recorded["test"]["accuracy"]
@@ -54,19 +54,19 @@ def test_info_of_the_shipped_model(capsys):
 @pytest.mark.parametrize("record", ["[]", "null", "{"])
 def test_info_of_a_broken_record(record, folder, capsys):
     Path(folder, "results.json").write_text(record)
-    assert arguments.main(["info", folder]) == 2
+    assert main(["info", folder]) == 2
     assert "results.json is not" in capsys.readouterr().err
 
 
 def test_an_export_goes_to_the_model_that_was_named(folder, tmp_path, monkeypatch, capsys):
     Path(folder).rename(tmp_path / "paper-cnn")
     monkeypatch.chdir(tmp_path)
-    assert arguments.main(["export", "paper-cnn"]) == 2  # the shipped one; its folder is not this one
+    assert main(["export", "paper-cnn"]) == 2  # the shipped one; its folder is not this one
     assert not Path("paper-cnn/onnx").exists()
 
 
 def test_info_of_a_model_without_records(folder, capsys):
-    assert arguments.main(["info", folder]) == 0
+    assert main(["info", folder]) == 0
     told = capsys.readouterr().out
     assert "no results are recorded" in told and "certainty" not in told
 
@@ -75,7 +75,7 @@ def test_info_of_a_calibrated_model(folder, capsys):
     model = FERModel.from_pretrained(folder)
     model.temperature, model.abstention_threshold = 1.25, 0.5
     model.save_config(Path(folder))
-    assert arguments.main(["info", folder]) == 0
+    assert main(["info", folder]) == 0
     assert "certainty calibrated, temperature 1.25, uncertain below 0.50\n" in capsys.readouterr().out
 
 
@@ -93,7 +93,7 @@ def test_info_of_a_calibrated_model(folder, capsys):
     ],
 )
 def test_mistakes_end_with_2_and_one_message(arguments, words, folder, capsys):
-    assert arguments.main([folder if argument == "FOLDER" else argument for argument in arguments]) == 2
+    assert main([folder if argument == "FOLDER" else argument for argument in arguments]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: ") and words in said.err and "Traceback" not in said.err
 
@@ -101,7 +101,7 @@ def test_mistakes_end_with_2_and_one_message(arguments, words, folder, capsys):
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["push", "folder"], ["info"], ["push", "--repo", "a/b", "f"]])
 def test_mistyped_commands_end_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
-        arguments.main(arguments)
+        main(arguments)
     assert end.value.code == 2
     assert "usage: fer-hub" in capsys.readouterr().err
 
@@ -113,10 +113,10 @@ def test_a_checkout_that_is_not_installed_runs_it_too(folder):
 
 
 def test_without_a_hub_commands_end_with_1(folder, capsys, monkeypatch):
-    assert arguments.main(["info", "user/name"]) == 1
+    assert main(["info", "user/name"]) == 1
     assert "cannot load user/name from the Hub" in capsys.readouterr().err
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    assert arguments.main(["push", folder, "--repo_id", "user/name", "--private"]) == 1
+    assert main(["push", folder, "--repo_id", "user/name", "--private"]) == 1
     said = capsys.readouterr().err
     assert "HF_HUB_OFFLINE=1 forbids it" in said
     assert f"Again: fer-hub push {folder} --repo_id user/name --private" in said

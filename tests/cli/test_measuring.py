@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fer_hub import EMOTIONS, FERModel
-from fer_hub.cli import arguments
+from fer_hub.cli.arguments import main
 from fer_hub.data import synthetic
 from fer_hub.evaluation.calibrate import fit
 from fer_hub.hub.locate import SHIPPED
@@ -57,7 +57,7 @@ def folder(tmp_path):
 
 
 def run(capsys, *arguments):
-    status = arguments.main([*map(str, arguments), "--json"])
+    status = main([*map(str, arguments), "--json"])
     said = capsys.readouterr()
     return status, json.loads(said.out) if status == 0 else said.err
 
@@ -86,7 +86,7 @@ def test_evaluate_brings_the_models_own_folder_up_to_date(capsys, data, folder):
     card = read_complete(folder)["README.md"].decode()  # still fit to be pushed
     assert f"{100 * held['test']['accuracy']:.1f} %" in card and 'Saying "uncertain"' in card
     again = ["evaluate", "paper-cnn", "--dataset_name", data, "--output", str(folder)]
-    assert arguments.main(again) == 0  # the same weights
+    assert main(again) == 0  # the same weights
     model = FERModel.from_pretrained(folder)
     with torch.no_grad():
         model.network.classifier.bias += 1
@@ -104,7 +104,7 @@ def test_evaluate_across_label_sets(capsys, caplog, data, label_map, tmp_path):
     counts = np.bincount(labels, minlength=7).tolist()
     output = tmp_path / "report"
     command = ["evaluate", "paper-cnn", "--dataset_name", data, "--label_map", str(label_map), "--output", str(output)]
-    assert arguments.main(command) == 0
+    assert main(command) == 0
     said, found = capsys.readouterr().out, json.loads((output / "results.json").read_text())
     assert found["label_set"] == "label_map" and found["schema_version"] == 2
     assert found["classes_left_out"] == {"images_by_class": {"scorn": counts[1]}, "of_model": ["disgust", "neutral"]}
@@ -229,7 +229,7 @@ def test_duplicates_are_listed_with_their_labels(capsys, data):
         {"split": "train", "row": 0, "label": found["groups"][0]["images"][0]["label"]},
         {"split": "test", "row": 139, "label": found["groups"][0]["images"][0]["label"]},
     ]
-    arguments.main(["duplicates", data])
+    main(["duplicates", data])
     assert capsys.readouterr().out.startswith("contradictory: train 1 ")
 
 
@@ -246,7 +246,7 @@ def test_duplicates_in_folders_are_told_by_file(capsys, tmp_path):
     assert {image["file"] for image in group["images"]} == {
         str(tmp_path / split / name) for split in ("train", "validation") for name in ("happy/2.png", "sad/5.png")
     }
-    arguments.main(["duplicates", str(tmp_path)])
+    main(["duplicates", str(tmp_path)])
     assert f"train {tmp_path / 'train' / 'happy' / '2.png'} happy, " in capsys.readouterr().out
 
 
@@ -278,7 +278,7 @@ def test_comparisons_need_two_models_of_the_same_classes(capsys, data, tmp_path)
 def test_aggregate_writes_its_table_between_markers(capsys, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- results:paper -->\n<!-- /results:paper -->\nafter\n")
-    assert arguments.main(["aggregate", str(SHIPPED / "paper-cnn"), "--write", str(page)]) == 0
+    assert main(["aggregate", str(SHIPPED / "paper-cnn"), "--write", str(page)]) == 0
     text = page.read_text()
     assert text.startswith("before\n<!-- results:paper -->\n|") and text.endswith("<!-- /results:paper -->\nafter\n")
     assert "57.8" in text

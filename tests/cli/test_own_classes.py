@@ -10,7 +10,7 @@ from PIL import Image
 from fer_hub import EmotionRecognizer, FERModel, colors, explain, timeline
 from fer_hub.data.ferplus import LABELS
 from fer_hub.demo import markup
-from fer_hub.evaluation import measure
+from fer_hub.evaluation.measure import measure
 from fer_hub.evaluation.plots import plot_confusion_matrix
 from fer_hub.evaluation.predictors import load
 from fer_hub.hub import card

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from fer_hub import EMOTIONS, images
-from fer_hub.cli import arguments
+from fer_hub.cli.arguments import main
 from fer_hub.data import dataset
 from fer_hub.data.pixels import decode
 from fer_hub.hub import dataset_repo
@@ -24,7 +24,7 @@ TRAIN = "data/train-00000-of-00001.parquet"
 
 
 def push(source, *options):
-    return arguments.main(["push-dataset", str(source), "--repo_id", REPO, "--json", *options])
+    return main(["push-dataset", str(source), "--repo_id", REPO, "--json", *options])
 
 
 def environment(hub):

@@ -15,8 +15,8 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from fer_hub import FERModel, UserError
-from fer_hub.cli import arguments
+from fer_hub import FERModel, UserError, __version__
+from fer_hub.cli.arguments import main
 from fer_hub.errors import HubError
 from fer_hub.hub import card
 from fer_hub.hub.push import check_write_access
@@ -63,7 +63,7 @@ def test_a_push_is_one_commit_with_exactly_the_folder(hub, online, folder):
     before = contents(folder)
     pushed = push_model(folder, REPO)
     assert held(hub) == expected(folder)
-    assert [commit.title for commit in hub.commits(REPO)] == ["initial commit", "test_resnet, FER Hub 0.1.0"]
+    assert [commit.title for commit in hub.commits(REPO)] == ["initial commit", f"test_resnet, FER Hub {__version__}"]
     assert pushed.created and pushed.parent == hub.commits(REPO)[0].sha and pushed.commit == hub.commits(REPO)[-1].sha
     assert set(pushed.uploaded) == set(before)
     assert contents(folder) == before
@@ -72,7 +72,7 @@ def test_a_push_is_one_commit_with_exactly_the_folder(hub, online, folder):
 
 def test_the_same_push_again_is_nothing_to_do(hub, online, folder, capsys):
     push_model(folder, REPO)
-    assert arguments.main([str(folder) if part == "FOLDER" else part for part in PUSH]) == 0
+    assert main([str(folder) if part == "FOLDER" else part for part in PUSH]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert len(hub.commits(REPO)) == 2
 
@@ -89,7 +89,7 @@ def test_a_later_push_replaces_what_is_ours_and_keeps_the_rest(hub, online, fold
 
 
 def test_json_of_a_push(hub, online, folder, capsys):
-    assert arguments.main(["push", str(folder), "--repo_id", REPO, "--json"]) == 0
+    assert main(["push", str(folder), "--repo_id", REPO, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["commit"] == hub.commits(REPO)[-1].sha and found["url"] == f"{hub.endpoint}/{REPO}"
 
@@ -98,7 +98,7 @@ def test_json_of_a_push(hub, online, folder, capsys):
 def test_a_dry_run_writes_nothing(exists, hub, online, folder, capsys):
     if exists:
         hub.add_repo(REPO, {"results.json": b"old"})
-    assert arguments.main(["push", str(folder), "--repo_id", REPO, "--dry_run"]) == 0
+    assert main(["push", str(folder), "--repo_id", REPO, "--dry_run"]) == 0
     said = capsys.readouterr().out
     assert "would be uploaded model.safetensors" in said and "nothing was written" in said
     assert {method for method, _ in hub.requests} == {"GET"}
@@ -221,9 +221,9 @@ def test_the_login_appears_nowhere(hub, online, folder, monkeypatch, capfd, capl
     monkeypatch.setenv("HF_TOKEN", "hf_read")
     hub.fault(None, "auth-check", status=400, headers={"X-Error-Message": "bad token hf_read given"})
     with caplog.at_level(logging.DEBUG):
-        assert arguments.main(["push", str(folder), "--repo_id", REPO]) == 2
+        assert main(["push", str(folder), "--repo_id", REPO]) == 2
         hub.add_repo(REPO)
-        assert arguments.main(["push", str(folder), "--repo_id", REPO]) == 2
+        assert main(["push", str(folder), "--repo_id", REPO]) == 2
     said = "".join(capfd.readouterr())
     assert "bad token *** given" in said
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("fer_hub")]
@@ -308,7 +308,7 @@ def test_a_fault_that_stays_ends_in_one_clear_line(name, exists, hub, online, fo
             hub.add_repo(repo_id, {"README.md": b"old", "notes.txt": b"old"})
         hub.faults.clear()
         fault = hub.fault(None, step, times=None, **what)
-        status = arguments.main(["push", str(folder), "--repo_id", repo_id])
+        status = main(["push", str(folder), "--repo_id", repo_id])
         said = capsys.readouterr().err
         if not fault.hits:
             assert step == ("repos/create" if exists else "auth-check/write")
@@ -588,7 +588,7 @@ def test_a_training_whose_push_fails_has_lost_nothing(hub, online, data, tmp_pat
     assert f"Again: fer-hub push {output}/best --repo_id user/run" in done.stderr
     assert (output / "all_results.json").exists()
     hub.faults.clear()
-    assert arguments.main(["push", f"{output}/best", "--repo_id", "user/run"]) == 0
+    assert main(["push", f"{output}/best", "--repo_id", "user/run"]) == 0
     assert "model.safetensors" in hub.files("user/run")
 
 

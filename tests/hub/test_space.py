@@ -64,7 +64,7 @@ def test_the_front_matter_tells_the_hub_how_to_serve_it():
 def test_the_package_goes_along_whole_and_alone():
     package = {path for path in space.files(MODEL) if path.startswith("fer_hub/")}
     assert {f"fer_hub/{file.name}" for file in (ROOT / "fer_hub").glob("*.py")} <= package
-    assert "fer_hub/card_template.md" in package
+    assert "fer_hub/hub/card_template.md" in package
     assert {f"fer_hub/examples/{file.name}" for file in (ROOT / "fer_hub/examples").iterdir()} <= package
     assert not [path for path in package if "weights/" in path or "__pycache__" in path]
 

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 import train
-from fer_hub import EMOTIONS, FERModel
+from fer_hub import EMOTIONS, FERModel, __version__
 from fer_hub.data import duplicates
 from fer_hub.data.label_sets import LabelSet
 from fer_hub.data.pixels import Pixels, decode
@@ -115,7 +115,7 @@ def test_four_steps_then_resume_then_load(data, tmp_path):
     output = tmp_path / "run"
     common = ("--dataset_name", data, "--output_dir", output)
     out, err = run(PYTHON, *common, "--max_train_steps", 4)
-    assert out.count("FER Hub 0.1.0") == 1 and "epoch   1/1 " in out
+    assert out.count(f"FER Hub {__version__}") == 1 and "epoch   1/1 " in out
     assert len(re.findall(r"^epoch ", out, re.MULTILINE)) == 1
     assert "\r" not in err  # no progress bar where nobody watches
     assert "200 train, 60 validation, 60 test" in out
