@@ -118,7 +118,7 @@ def _pushed(push) -> tuple[dict, str]:
 
 
 def evaluate(given) -> tuple[dict, str]:
-    from fer_hub.evaluation import predictors, report, report_files
+    from fer_hub.evaluation import predictors, report, report_files, report_text
 
     models = [predictors.load(name, given.revision) for name in given.models]
     if len(models) > 1 and not given.ensemble:
@@ -137,7 +137,7 @@ def evaluate(given) -> tuple[dict, str]:
         votes=given.ferplus if beside else None,
         group_by=given.group_by,
     )
-    text = report.as_text(results, given.split)
+    text = report_text.as_text(results, given.split)
     if given.output:
         written = report_files.save(given.output, predictor, given.split, results, probabilities, labels)
         text += "".join(f"\n{file}" for file in written)

@@ -14,7 +14,8 @@ from fer_hub.data.pixels import Pixels, decode
 from fer_hub.evaluation import measure, plots
 from fer_hub.evaluation.measure import SCHEMA_VERSION
 from fer_hub.evaluation.predictors import Predictor, of_model
-from fer_hub.evaluation.report import MAX_GROUPS, as_text, evaluate
+from fer_hub.evaluation.report import MAX_GROUPS, evaluate
+from fer_hub.evaluation.report_text import as_text
 from fer_hub.metrics import abstention, calibration_error, crowd
 
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
