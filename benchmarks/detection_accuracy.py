@@ -17,14 +17,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the checkout need not be installed
 
-from fer_hub import (
-    FERModel,
-    images,  # noqa: E402 (the checkout need not be installed)
-)
+from fer_hub import FERModel, images
 from fer_hub.data import dataset
-from fer_hub.hub.locate import DEFAULT_MODEL  # noqa: E402
+from fer_hub.hub.locate import DEFAULT_MODEL
 from fer_hub.recognition.detector import Detection, RetinaFace, crop
 
 WIDTH, HEIGHT = 640, 480

@@ -12,14 +12,11 @@ from captum.attr import LayerGradCam, LayerGradientXActivation
 from torch.nn import functional as F
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the checkout need not be installed
 
 from fer_hub import FERModel
-from fer_hub.data import (
-    dataset,
-    pixels,  # noqa: E402 (the checkout need not be installed)
-)
-from fer_hub.hub.locate import DEFAULT_MODEL  # noqa: E402
+from fer_hub.data import dataset, pixels
+from fer_hub.hub.locate import DEFAULT_MODEL
 from fer_hub.recognition import explain
 
 SIDE, STEP = 12, 4  # pixels of the square that covers, and between its places

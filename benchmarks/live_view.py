@@ -18,12 +18,13 @@ import psutil
 from gradio_client import Client, handle_file
 from PIL import Image
 
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tests/support")]
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]  # the checkout need not be installed
 
-import app_server  # noqa: E402 (the checkout need not be installed)
-import browser  # noqa: E402
+import app_server
+import browser
 
-from fer_hub.demo.tabs import LIVE_TURN  # noqa: E402
+from fer_hub.demo.tabs import LIVE_TURN
 
 LOOP = 120  # pictures of the camera until it begins again: about four seconds, longer than any delay
 PHOTO = browser.EXAMPLES / "astronaut.webp"

@@ -13,12 +13,9 @@ import torch
 from PIL import Image
 from transformers import pipeline
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the checkout need not be installed
 
-from fer_hub import (
-    FERModel,
-    images,  # noqa: E402 (the checkout need not be installed)
-)
+from fer_hub import FERModel, images
 from fer_hub.data import dataset
 
 

@@ -17,14 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the checkout need not be installed
 
 from fer_hub import FERModel
-from fer_hub.hub.locate import shipped_names  # noqa: E402
-from fer_hub.models import (
-    onnx_export,
-    onnx_session,  # noqa: E402 (the checkout need not be installed)
-)
+from fer_hub.hub.locate import shipped_names
+from fer_hub.models import onnx_export, onnx_session
 
 torch.set_num_threads(1)  # of ONNX Runtime, too: its sessions take the same number
 drawn = np.random.default_rng(0).integers(0, 256, (64, 48, 48), dtype=np.uint8)

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # the checkout need not be installed
 
-from fer_hub.hub import card  # noqa: E402 (the checkout need not be installed)
-from fer_hub.hub.locate import DEFAULT_MODEL, SHIPPED  # noqa: E402
+from fer_hub.hub import card
+from fer_hub.hub.locate import DEFAULT_MODEL, SHIPPED
 
 for folder in sorted(path for path in SHIPPED.iterdir() if path.is_dir()):
     results, record = (json.loads((folder / name).read_text()) for name in ("results.json", "train_config.json"))
