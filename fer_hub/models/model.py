@@ -83,7 +83,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         self.network = network.create(
             architecture, len(self.label_names), in_chans, self.model_args, drop_rate, drop_path_rate, pretrained
         )
-        self.to(memory_format=torch.channels_last)  # predict is 1.1 to 2.2 times as fast so (README, Speed)
+        self.to(memory_format=torch.channels_last)  # up to twice as fast in `predict` (docs/speed.md)
         self.temperature: float | None = None  # a record: it is folded into the weights already
         self.abstention_threshold: float | None = None  # below it, the best probability is too low to be told
         self.folder: Path | None = None  # where the model was loaded from, with the records of its weights

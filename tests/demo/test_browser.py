@@ -48,7 +48,7 @@ def camera(pictures, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory):
-    """The folder of the screenshots; those of the README are taken from it."""
+    """The folder of the screenshots; those in docs/screens are taken from it."""
     folder = Path(os.environ.get("FER_HUB_ARTIFACTS") or tmp_path_factory.mktemp("screens"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -186,16 +186,15 @@ def test_both_models_of_the_command_line_can_be_chosen(app, client):
     assert same(second, [model(CROPS[0], crop=True)[0].to_dict()]) and second != shipped
 
 
-def test_readme_snippets_run(app, clip, tmp_path, monkeypatch, capsys):
-    demo_section = re.search(r"^## The demo$(.*?)^## ", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)[1]
-    blocks = re.findall(r"```python\n(.*?)```", demo_section, re.DOTALL)
+def test_the_code_of_its_document_runs(app, clip, tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/demo.md").read_text(), re.DOTALL)
     assert [block for block in blocks if "gradio_client" in block] == blocks != []
     monkeypatch.chdir(tmp_path)
     for name in re.findall(r'handle_file\("([^"]+)"\)', "".join(blocks)):
         shutil.copy({".mp4": clip, ".png": CROPS[3], ".jpg": ASTRONAUT}[Path(name).suffix], name)
     for block in blocks:
         assert "http://127.0.0.1:7860" in block
-        exec(compile(block.replace("http://127.0.0.1:7860", app.address), "README.md", "exec"), {})
+        exec(compile(block.replace("http://127.0.0.1:7860", app.address), "demo.md", "exec"), {})
     assert "happy" in capsys.readouterr().out
 
 
