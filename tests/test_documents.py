@@ -8,13 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import app
 import clips
 import numpy as np
 import pytest
-import train
 from PIL import Image
 
+import app
+import train
 from fer_hub.cli import arguments
 from fer_hub.evaluation import markdown_tables
 
@@ -241,7 +241,9 @@ def test_tables_of_results_have_their_place():
                 written.append((name_of(file), kind))
     places = {("README.md", "summary"), ("docs/published-results.md", "comparison"), ("docs/paper.md", "paper")}
     assert set(written) == places
-    marked = {(name_of(page), name) for page in PAGES for name in re.findall(r"^<!-- results:(\w+)", page.read_text(), re.M)}
+    marked = {
+        (name_of(page), name) for page in PAGES for name in re.findall(r"^<!-- results:(\w+)", page.read_text(), re.M)
+    }
     assert marked == places
 
 
@@ -283,4 +285,3 @@ def test_the_changelog_names_modules_that_are_there():
     assert len(rows) > 40
     now = [name for _, cell in rows for name in re.findall(r"`(fer_hub\.[\w.]+)`", cell)]
     assert [name for name in now if importlib.util.find_spec(name) is None] == []
-
