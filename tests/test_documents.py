@@ -1,11 +1,13 @@
 """The documents keep their promises: links lead somewhere, code runs, commands have their flags, names exist."""
 
 import importlib.util
+import io
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import clips
@@ -108,7 +110,7 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run_blocks(page: Path, names: dict, **in_place_of: str) -> None:
+def run_blocks(page: Path, names: dict, **in_place_of: tuple[str, str]) -> None:
     """Run the python blocks of a page one after another, as a reader would paste them."""
     for block in blocks(page.read_text(), "python"):
         for typed, real in in_place_of.values():
@@ -152,27 +154,29 @@ def test_all_pages_with_code_are_run():
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
-def usage(program, capsys) -> set[str]:
-    """The flags in what `program` says of its use when it is called for help."""
-    with pytest.raises(SystemExit) as end:
-        program()
+def help_of(program: Callable[[list[str]], object], *arguments: str) -> str:
+    """What a program prints when it is called for help."""
+    with redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as end:
+        program([*arguments, "--help"])
     assert end.value.code == 0
-    return set(re.findall(r"--[a-z]\w*", capsys.readouterr().out.split("\n\n")[0]))
+    return printed.getvalue()
 
 
-@pytest.fixture
-def flags(capsys, monkeypatch) -> dict[str, set[str]]:
-    """The flags of each program: those of fer-hub by command."""
-    with pytest.raises(SystemExit):
-        arguments.main(["--help"])
-    names = re.findall(r"^    ([a-z-]+)(?: |$)", capsys.readouterr().out, re.M)
+def start_app(given: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["app.py", *given])
+        app.main()
+
+
+@pytest.fixture(scope="module")
+def flags() -> dict[str, set[str]]:
+    """The flags of each program, those of fer-hub by command: from its usage, not from its examples."""
+    names = re.findall(r"^    ([a-z-]+)(?: |$)", help_of(arguments.main), re.M)
     assert {"info", "push-dataset"} <= set(names)
-    found = {f"fer-hub {name}": usage(lambda name=name: arguments.main([name, "--help"]), capsys) for name in names}
-    monkeypatch.setattr(sys, "argv", ["app.py", "--help"])
-    found["app.py"] = usage(app.main, capsys)
-    with pytest.raises(SystemExit):
-        train.parse_arguments(["--help"])
-    found["train.py"] = set(re.findall(r"^  (--\w+)", capsys.readouterr().out, re.M))
+    texts = {f"fer-hub {name}": help_of(arguments.main, name) for name in names}
+    texts["app.py"] = help_of(start_app)
+    found = {program: set(re.findall(r"--[a-z]\w*", text.split("\n\n")[0])) for program, text in texts.items()}
+    found["train.py"] = set(re.findall(r"^  (--\w+)", help_of(train.parse_arguments), re.M))
     return found
 
 
