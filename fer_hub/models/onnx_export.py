@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import fer_hub
+from fer_hub import __version__
 from fer_hub.atomic_files import write_atomically
 from fer_hub.data.label_sets import FER2013, LabelSet
 from fer_hub.data.pixels import stratified_sample
@@ -129,7 +129,7 @@ def export_onnx(model: FERModel, path: Path) -> None:
         "label_names": json.dumps(model.label_names),
         "preprocessing": PREPROCESSING,
         "architecture": model.architecture,
-        "fer_hub": fer_hub.__version__,
+        "fer_hub": __version__,
         "opset": str(OPSET),
     }
     _write(proto, metadata, path)
