@@ -1,6 +1,8 @@
 """train_config.json: everything that repeats a run."""
 
+import os
 import platform
+import subprocess  # nosec B404: git alone is called
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,6 +17,7 @@ from fer_hub.training import hardware
 from fer_hub.training.splits import Splits
 from fer_hub.training.teachers import fingerprints
 
+PACKAGE = Path(__file__).parents[1]
 PACKAGES = ("torch", "timm", "accelerate", "datasets", "numpy")
 
 
@@ -48,6 +51,7 @@ def create_record(
             "mixed_precision": precision,
             "python": platform.python_version(),
             "versions": {"fer_hub": __version__, **{name: version(name) for name in PACKAGES}},
+            "commit": source_commit(),
         },
         "data": {
             "dataset_name": config.dataset_name,
@@ -61,6 +65,35 @@ def create_record(
             "labels_left_out": splits.left_out,
         },
     }
+
+
+def source_commit(package: Path = PACKAGE) -> str | None:
+    """Return the commit of the checkout that the package lies in.
+
+    Args:
+        package: the folder `fer_hub`.
+
+    Returns:
+        The full hash, with "-dirty" behind it where a tracked file differs from the commit. None where the package
+        lies in no checkout of its own, such as an installed one, or git cannot tell.
+    """
+    # An installed package may lie in somebody else's repository, which does not track it, or not at that place.
+    if _git(package, "ls-files", "--full-name", "--error-unmatch", "__init__.py") != "fer_hub/__init__.py":
+        return None
+    return _git(package, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # A hook's GIT_DIR would name its own repository. Without locks, as another git may be at work in the same one.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
+    try:
+        done = subprocess.run(  # nosec B603, B607: fixed arguments, and git where the user has it
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout.strip() or None
 
 
 def _base_model(config: TrainConfig, model: FERModel) -> str | None:

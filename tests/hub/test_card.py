@@ -358,6 +358,16 @@ def test_the_training_of_another_recipe_is_told():
     assert "Adagrad" not in page
 
 
+def test_the_commit_stands_beside_the_versions_where_the_record_has_one():
+    commit = "0123456789" * 4 + "-dirty"
+    results, record = changed(environment__commit=commit)
+    with_commit = card.render(results, record)
+    for nothing in (RECORD, changed(environment__commit=None)[1]):  # a record from before, and an installed package
+        assert with_commit == card.render(results, nothing).replace(
+            "numpy 2.4.6.\n", f"numpy 2.4.6; FER Hub at commit {commit}.\n"
+        )
+
+
 def test_the_template_holds_no_measured_number():
     template = (Path(card.__file__).parent / "card_template.md").read_text()
     page = re.sub(r"```python.*?```|\{%.*?%\}|\{\{.*?\}\}", "", template, flags=re.S)
