@@ -49,11 +49,15 @@ def test_numbers_without_leaked_images():
     leaked = torch.arange(300) < 100
     accelerator = Accelerator(cpu=True)
     whole = evaluate_model(model, pixels, accelerator, leaked)
-    rest = evaluate_model(model, pixels[~leaked], accelerator)
     assert model.training  # left as it came
     assert whole["n"] == 300 and whole["dedup"]["n"] == 200
-    assert whole["dedup"].pop("loss") == pytest.approx(rest["loss"])
-    assert whole["dedup"] == {key: rest[key] for key in whole["dedup"]}
+    probabilities = compute_logits(model, pixels.images, accelerator).double().softmax(1).numpy()
+    rest = measure(probabilities[~leaked.numpy()], pixels.labels[~leaked].numpy(), model.label_names)
+    assert whole["dedup"] == {key: rest[key] for key in HEADLINES}
+    # The rest alone makes other batches, which round differently, and an error in bins may then move an image.
+    alone = evaluate_model(model, pixels[~leaked], accelerator)
+    for key in ("n", "loss", "accuracy", "brier"):
+        assert whole["dedup"][key] == pytest.approx(alone[key], abs=1e-6), key
 
 
 # --- what needs probabilities alone ---
