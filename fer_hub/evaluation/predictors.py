@@ -228,10 +228,10 @@ def _transformers(name: str, folder: Path, commit: str | None) -> Predictor:
                 raise
             raise trouble.kind(f"cannot load {name} from the Hub: {trouble.reason}") from error
     try:
-        model, loading = AutoModelForImageClassification.from_pretrained(
+        model, loading = AutoModelForImageClassification.from_pretrained(  # nosec B615  # a local folder
             folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
-        processor = AutoImageProcessor.from_pretrained(folder)
+        processor = AutoImageProcessor.from_pretrained(folder)  # nosec B615  # a local folder
     except Exception as error:  # each architecture fails in its own way
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise UserError(f"{name} cannot be opened by transformers: {reason}. Is it an image classifier?") from error

@@ -316,7 +316,8 @@ def _files_at(target: _Target, head: str) -> dict[str, str]:
 
 
 def _identities(data: bytes) -> tuple[str, str]:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(), hashlib.sha256(data).hexdigest()
+    git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+    return git.hexdigest(), hashlib.sha256(data).hexdigest()
 
 
 def _require_name(repo_id: str) -> None:

