@@ -6,7 +6,6 @@ their one form, and `label_sets` the labels. Images stay encoded; `pixels.decode
 
 import logging
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,45 +14,54 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from fer_hub.data import label_sets, sources
+from fer_hub.data import columns, label_order, label_sets, sources, validation_split
 from fer_hub.data.label_sets import FER2013, LabelSet, Numbered, Raw
-from fer_hub.data.sources import SPLITS, png, split_name
+from fer_hub.data.reading import AS_FOUND, Reading
+from fer_hub.data.split_names import ALL, SPLITS, find_split, split_name
 from fer_hub.errors import UserError
 from fer_hub.labels import EMOTIONS, OFFICIAL_COUNTS
 
 logger = logging.getLogger(__name__)
-
-LABEL_COLUMNS = ("label", "labels", "emotion")
-VALIDATION_SHARE = 0.1  # of train, where a source has no validation split; FER2013's own is 11 %
 
 
 class LabelledSplits(DatasetDict):
     """The splits of a data set, as `load` gives them.
 
     Attributes:
-        left_out: by split, images that the label set has no class for: why -> how many.
+        left_out: by split, images that the label set has no class for, or that cannot be read: why -> how many.
+        spellings: by class, its labels as the source has them.
     """
 
     left_out: dict[str, dict[str, int]]
+    spellings: dict[str, tuple[str, ...]]
 
 
 def load(
-    source: str, revision: str | None = None, seed: int = 0, keep: str | None = None, labels: LabelSet = FER2013
+    source: str,
+    revision: str | None = None,
+    seed: int | None = 0,
+    keep: str | None = None,
+    labels: LabelSet = FER2013,
+    reading: Reading = AS_FOUND,
 ) -> LabelledSplits:
     """Opens a data set.
 
     Args:
         source: `synthetic` (drawn faces, needs nothing), a fer2013.csv, a folder of parquet files, a folder of image
-            folders (`train/<class>/*.jpg`), or a Hub id (`user/name`).
+            folders (`train/<class>/*.jpg`), a table of paths and labels, a folder that `save_to_disk` of `datasets`
+            wrote, or a Hub id (`user/name`).
         revision: branch, tag or commit of a Hub id.
-        seed: of the validation split, where one must be cut from train.
+        seed: to train: the data set has a train split, and validation is cut from it with this seed where it is
+            missing. None to measure: the splits are what the source has, `all` where it has none.
         keep: a further column, which is handed through as it is.
         labels: which classes the labels become.
+        reading: names columns where they are not found.
 
     Returns:
-        `train`, `validation` and, where the source has one, `test`; each with `image` (datasets.Image, encoded) and
-        `label` (ClassLabel: the classes of `labels`); with soft labels train also has `target` (float32, a distribution
-        over the classes). Images without a class are left out; `say_left_out` tells of them.
+        `train`, `validation` and, where the source has one, `test`, as far as `seed` says; each with `image`
+        (datasets.Image, encoded) and `label` (ClassLabel: the classes of `labels`); with soft labels train also has
+        `target` (float32, a distribution over the classes). Images without a class are left out; `say_left_out` tells
+        of them.
 
     Raises:
         UserError: nothing is there, or it is not such a data set; the message says what, where and how to go on.
@@ -64,13 +72,11 @@ def load(
     if source == "synthetic":
         if keep:
             raise UserError(f"synthetic has no column {keep!r}: its faces have nothing but a label.")
-        return _canonical(sources.open_synthetic(), source, seed, keep, labels)
+        return _canonical(sources.open_synthetic(), source, seed, keep, labels, AS_FOUND)
     if path.is_dir():
-        tables = any(path.rglob("*.parquet"))
-        emotions_only = labels.name != "auto" and labels.mapping is None
-        raw = sources.open_parquet(path) if tables else sources.open_image_folders(path, emotions_only)
+        raw = sources.open_folder(path, labels, reading)
     elif path.is_file():
-        raw = sources.open_csv(path)
+        raw = sources.open_file(path, labels, reading)
     elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and path.suffix not in {".csv", ".parquet", ".zip"}:
         raw = sources.open_hub(source, revision)
     else:
@@ -78,7 +84,7 @@ def load(
             f"no data set at {source}: no such file or folder, and not a Hub id (user/name). "
             "Use an existing path, or --dataset_name synthetic, which needs nothing."
         )
-    return _canonical(raw, source, seed, keep, labels)
+    return _canonical(raw, source, seed, keep, labels, reading)
 
 
 def of_train(loaded: LabelledSplits, labels: LabelSet) -> LabelledSplits:
@@ -97,7 +103,7 @@ def of_train(loaded: LabelledSplits, labels: LabelSet) -> LabelledSplits:
     logger.warning("No training image is %s: the model will not know it.", " or ".join(missing))
     label_sets.require_two(trained, "train")
     kept, feature = LabelledSplits(), ClassLabel(names=trained)
-    kept.left_out = {}
+    kept.left_out, kept.spellings = {}, loaded.spellings
     for split, rows in loaded.items():
         found = [trained.index(names[label]) if names[label] in trained else -1 for label in rows["label"]]
         lost = Counter(names[label] for label, number in zip(rows["label"], found, strict=True) if number < 0)
@@ -124,7 +130,7 @@ def class_counts(split: Dataset) -> np.ndarray:
 
 def deviation_from_official(dataset: DatasetDict) -> str | None:
     """A table of class counts where they are not FER2013's official ones, None where they are."""
-    counts = {name: class_counts(split) for name, split in dataset.items()}
+    counts = {name: class_counts(split) for name, split in dataset.items() if name in OFFICIAL_COUNTS}
     if all(tuple(counts[name]) == OFFICIAL_COUNTS[name] for name in counts):
         return None
     lines = [f"{'':20}" + "".join(f"{name:>10}" for name in (*EMOTIONS, "all"))]
@@ -134,7 +140,42 @@ def deviation_from_official(dataset: DatasetDict) -> str | None:
     return "\n".join(lines)
 
 
-def _canonical(raw: DatasetDict, source: str, seed: int, keep: str | None, labels: LabelSet) -> LabelledSplits:
+def chosen_split(loaded: LabelledSplits, wanted: str | None, source: str) -> str:
+    """The split to measure on, which is in `loaded` afterwards.
+
+    Args:
+        loaded: as `load` gives them.
+        wanted: train, validation, test, or `all` pictures of the data set; None: test where it is there, otherwise
+            all of a data set without splits, validation or train.
+        source: what messages call the data set.
+
+    Raises:
+        UserError: there is no such split.
+    """
+    if wanted is None:
+        name = next(name for name in ("test", ALL, "validation", "train") if name in loaded)
+        if name not in ("test", ALL):
+            logger.warning("%s has no test split: %s is measured.", source, name)
+        return name
+    if wanted == ALL and ALL not in loaded:
+        parts = list(loaded)
+        loaded[ALL] = datasets.concatenate_datasets([loaded[part].select_columns(_common(loaded)) for part in parts])
+        loaded.left_out[ALL] = dict(sum((Counter(loaded.left_out[part]) for part in parts), Counter()))
+    if wanted not in loaded:
+        line = f"--split {'test' if 'test' in loaded else next(iter(loaded))}"
+        raise UserError(f"{source} has no {wanted} split; it has {', '.join(loaded)}. Measure another: {line}")
+    return wanted
+
+
+def _common(loaded: LabelledSplits) -> list[str]:
+    return [name for name in next(iter(loaded.values())).column_names
+            if all(name in part.column_names for part in loaded.values())]  # fmt: skip
+
+
+def _canonical(
+    raw: DatasetDict, source: str, seed: int | None, keep: str | None, labels: LabelSet, reading: Reading
+) -> LabelledSplits:
+    group = reading.group_column if seed is not None else None
     splits: dict[str, Dataset] = {}
     given: dict[str, Raw] = {}
     for name, part in raw.items():
@@ -144,34 +185,49 @@ def _canonical(raw: DatasetDict, source: str, seed: int, keep: str | None, label
             raise UserError(f"{where}: two columns have the same name; found {', '.join(names)}.")
         part = part.rename_columns(dict(zip(part.column_names, names, strict=True)))
         part = part.add_column("_row", list(range(len(part))))  # where a row stood in its file, for messages
-        for split, rows in _by_usage(part, name, where):
+        for split, rows in _by_usage(part, name, where, is_only=len(raw) == 1):
+            split = "train" if split == ALL and seed is not None else split
             if split in splits:
                 raise UserError(f"{source}: more than one part is called {split} ({', '.join(raw)}).")
-            splits[split] = _with_image(rows, where)
-            if keep is not None and keep not in splits[split].column_names:
-                raise UserError(f"{where}: no column {keep!r}; found {_columns(splits[split])}.")
-            given[split] = _raw_labels(splits[split], where)
-    if "train" not in splits:
+            splits[split] = columns.with_image(rows, where, reading)
+            for column in {keep, group if split in ("train", "validation") else None} - {None}:
+                if column not in splits[split].column_names:
+                    raise UserError(f"{where}: no column {column!r}; found {columns.told(splits[split])}.")
+            given[split] = columns.raw_labels(splits[split], where, reading)
+    if seed is not None and "train" not in splits:
         raise UserError(f"{source}: no training split; found {', '.join(splits)}.")
     for name, split in splits.items():
         if not len(split):
             raise UserError(f"{source}: the {name} split is empty.")
-    names, numbered = label_sets.number(given, labels, source)
+    names, numbered = label_sets.number(given, labels, source, learn=seed is not None)
+    kept = {"image", keep, group} - {None}
     for name, found in numbered.items():
-        splits[name] = _with_labels(splits[name], names, found, keep)
+        splits[name] = _with_labels(splits[name], names, found, kept & set(splits[name].column_names))
         if not len(splits[name]):
             raise UserError(f"{source}: all images of {name} are left out by their labels.")
-    if "validation" not in splits:
-        splits["train"], splits["validation"] = _cut_validation(splits["train"], source, seed)
-    labelled = LabelledSplits({name: splits[name] for name in SPLITS if name in splits})
+    if group and "validation" in splits:
+        having = {name: rows for name, rows in splits.items() if group in rows.column_names}
+        validation_split.say_shared_groups(having, source, group)
+    if seed is not None and "validation" not in splits:
+        splits["train"], splits["validation"] = validation_split.cut(splits["train"], source, seed, group)
+    if group and group != keep:
+        splits = {name: rows.remove_columns({group} & set(rows.column_names)) for name, rows in splits.items()}
+    labelled = LabelledSplits({name: splits[name] for name in (*SPLITS, ALL) if name in splits})
     labelled.left_out = {name: numbered[name].left_out if name in numbered else {} for name in labelled}
+    labelled.spellings = label_order.spellings(given, numbered, names)
+    if labels.is_fer2013 and source != "synthetic":
+        whole = {
+            name: np.bincount(found.labels[found.labels >= 0], minlength=len(names)) for name, found in numbered.items()
+        }
+        label_order.warn_of_official_counts(whole, labelled.spellings, source)
     return labelled
 
 
-def _by_usage(part: Dataset, name: str, where: str) -> Iterable[tuple[str, Dataset]]:
+def _by_usage(part: Dataset, name: str, where: str, is_only: bool) -> Iterable[tuple[str, Dataset]]:
     """fer2013.csv holds all three splits in one table; its column Usage tells them apart."""
     if "Usage" not in part.column_names:
-        return [(split_name(name, where), part)]
+        has_none = name == ALL or (is_only and find_split(name) is None)
+        return [(ALL if has_none else split_name(name, where), part)]
     usage = np.array(part["Usage"], dtype=object)
     missing = np.flatnonzero(usage == None)  # noqa: E711 (elementwise)
     if len(missing):
@@ -180,76 +236,10 @@ def _by_usage(part: Dataset, name: str, where: str) -> Iterable[tuple[str, Datas
     return [(split_name(str(value), f"{where}, row {rows[0]}"), part.select(rows)) for value, rows in groups.items()]
 
 
-def _columns(part: Dataset) -> str:
-    return ", ".join(name for name in part.column_names if name != "_row")
-
-
-def _with_image(part: Dataset, where: str) -> Dataset:
-    column = next((name for name, kind in part.features.items() if isinstance(kind, datasets.Image)), None)
-    if column is None and "pixels" in part.column_names:
-        encoded = [
-            {"bytes": png(_parse_pixels(text, f"{where}, row {row}")), "path": None}
-            for row, text in zip(part["_row"], part["pixels"], strict=True)
-        ]
-        return part.remove_columns("pixels").add_column("image", encoded, feature=datasets.Image())
-    if column is None and "image" in part.column_names:
-        column = "image"
-    if column is None:
-        raise UserError(f"{where}: no column of images (image) or pixels; found {_columns(part)}.")
-    try:
-        part = part.cast_column(column, datasets.Image(decode=False))
-    except (TypeError, ValueError, KeyError, NotImplementedError) as error:  # the last one is Arrow's, for numbers
-        raise UserError(f"{where}: column {column!r} does not hold images ({part.features[column]}).") from error
-    return part if column == "image" else part.rename_column(column, "image")
-
-
-def _parse_pixels(text: str | None, where: str) -> np.ndarray:
-    try:
-        with warnings.catch_warnings(action="error", category=DeprecationWarning):  # older NumPy only warns
-            values = np.fromstring(str(text or ""), dtype=np.int64, sep=" ")
-    except (ValueError, DeprecationWarning) as error:
-        raise UserError(
-            f"{where}: the pixels are not whole numbers with blanks between. Is the file intact?"
-        ) from error
-    if values.size != 48 * 48:
-        raise UserError(f"{where}: {values.size} pixels, expected 2304 (48x48) numbers. Is the file complete?")
-    if values.min() < 0 or values.max() > 255:
-        raise UserError(f"{where}: a pixel is outside 0..255.")
-    return values.astype(np.uint8).reshape(48, 48)
-
-
-def _raw_labels(part: Dataset, where: str) -> Raw:
-    column = next((name for name in LABEL_COLUMNS if name in part.column_names), None)
-    if column is None:
-        raise UserError(f"{where}: no column of labels ({', '.join(LABEL_COLUMNS)}); found {_columns(part)}.")
-    feature, values, rows = part.features[column], part[column][:], part["_row"][:]
-    if not isinstance(feature, ClassLabel | datasets.Value):
-        raise UserError(f"{where}: column {column!r} does not hold labels ({feature}).")
-    if not isinstance(feature, ClassLabel):
-        return Raw(values, rows, where, None)
-    names = {None: None, -1: None, **dict(enumerate(feature.names))}  # -1 stands for a missing label
-    for row, value in zip(rows, values, strict=True):
-        if value not in names:
-            raise UserError(f"{where}, row {row}: the label is class {value}, the column has {len(feature.names)}.")
-    return Raw([names[value] for value in values], rows, where, feature.names)
-
-
-def _with_labels(part: Dataset, names: tuple[str, ...], found: Numbered, keep: str | None) -> Dataset:
-    part = part.select_columns(["image", *([keep] if keep else [])])
+def _with_labels(part: Dataset, names: tuple[str, ...], found: Numbered, kept: set[str]) -> Dataset:
+    part = part.select_columns([name for name in part.column_names if name in kept])
     part = part.add_column("label", found.labels.tolist(), feature=ClassLabel(names=list(names)))
     if found.targets is not None:
         targets = datasets.List(datasets.Value("float32"), length=len(names))
         part = part.add_column("target", found.targets.tolist(), feature=targets)
     return part.select(np.flatnonzero(found.labels >= 0)) if found.left_out else part
-
-
-def _cut_validation(train: Dataset, source: str, seed: int) -> tuple[Dataset, Dataset]:
-    try:
-        parts = train.train_test_split(test_size=VALIDATION_SHARE, stratify_by_column="label", seed=seed)
-    except ValueError as error:
-        raise UserError(f"{source}: no validation split, and none can be cut from train: {error}") from error
-    logger.warning(
-        "%s has no validation split: %d of its %d training images (stratified, seed %d) are validation now.",
-        source, len(parts["test"]), len(train), seed,
-    )  # fmt: skip
-    return parts["train"], parts["test"]

@@ -17,7 +17,7 @@ from fer_hub.labels import EMOTIONS
 from fer_hub.labels import FERPLUS as LABELS
 
 WITHOUT_CLASS = ("no majority or unknown", "not a face")  # 8 and 9 of `majority`
-_COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt", "unknown", "NF")
+COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt", "unknown", "NF")
 _USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 # SHA-256 of each official split's labels, one byte an image, in order: the votes have no labels to compare with.
 _OFFICIAL_ORDER = {
@@ -53,7 +53,7 @@ def read(path: str | Path, split: str, labels: np.ndarray) -> np.ndarray:
     try:
         with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
-        votes = [[int(row[name]) for name in _COLUMNS] for row in rows if _USAGES.get(row["Usage"]) == split]
+        votes = [[int(row[name]) for name in COLUMNS] for row in rows if _USAGES.get(row["Usage"]) == split]
     except OSError as error:
         raise UserError(f"--ferplus: cannot open {path}: {error.strerror}.") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_hub.data import ferplus
+from fer_hub.data.split_names import require_no_splits
 from fer_hub.errors import UserError
 from fer_hub.labels import ALIASES, EMOTIONS, FERPLUS, canonical_name, key
 
@@ -29,7 +30,7 @@ class LabelSet:
     Attributes:
         name: `fer2013`, `ferplus` or `auto`.
         mapping: label as the data has it -> our name of its class, or None for images to leave out; replaces `name`.
-        votes: FER+'s fer2013new.csv, for `ferplus`.
+        votes: FER+'s fer2013new.csv, for `ferplus` of a source that does not have the votes itself.
         soft: training images have the shares of the votes as targets, for `ferplus`.
     """
 
@@ -48,6 +49,11 @@ class LabelSet:
         """Whether labels are FER2013's own, and counts can be compared with the official ones."""
         return self.told == "fer2013"
 
+    @property
+    def is_of_emotions(self) -> bool:
+        """Whether the classes are FER2013's or FER+'s, known by their names."""
+        return self.name != "auto" and self.mapping is None
+
 
 FER2013 = LabelSet()
 
@@ -60,12 +66,14 @@ class Raw(NamedTuple):
         rows: where each stands in the source.
         where: what messages call the split.
         class_names: of a column of classes, in its order; None of others.
+        votes: int (N, 10), as `ferplus.read` gives them, where the source has them; `values` are their majorities then.
     """
 
     values: list
     rows: list[int]
     where: str
     class_names: list[str] | None
+    votes: np.ndarray | None = None
 
 
 class Numbered(NamedTuple):
@@ -94,10 +102,6 @@ def from_flags(
         raise UserError(f"--label_map names the classes itself: leave out --label_set {label_set}.")
     if label_map and votes:
         raise UserError("--ferplus does not go with --label_map, which names other labels: leave one of them out.")
-    if label_set == "ferplus" and not votes:
-        raise UserError(
-            "--label_set ferplus needs the votes: --ferplus fer2013new.csv, from https://github.com/microsoft/FERPlus"
-        )
     if votes and label_set != "ferplus":
         raise UserError("--ferplus has the votes of --label_set ferplus: add that, or leave it out.")
     if soft_labels and label_set != "ferplus":
@@ -132,13 +136,16 @@ def read_map(path: str | Path) -> dict[str, str | None]:
     return mapping
 
 
-def number(raw: Mapping[str, Raw], labels: LabelSet, source: str) -> tuple[tuple[str, ...], dict[str, Numbered]]:
+def number(
+    raw: Mapping[str, Raw], labels: LabelSet, source: str, learn: bool = True
+) -> tuple[tuple[str, ...], dict[str, Numbered]]:
     """Numbers the labels of all splits.
 
     Args:
-        raw: by split; with `train`.
+        raw: by split; with `train` to learn.
         labels: the classes that are wanted.
         source: what messages call the data set.
+        learn: whether a model shall learn them, so that train must have images of each.
 
     Returns:
         The classes, our seven first and in our order; and the splits.
@@ -149,17 +156,25 @@ def number(raw: Mapping[str, Raw], labels: LabelSet, source: str) -> tuple[tuple
     if labels.mapping is not None:
         return _mapped(raw, labels.mapping, source)
     if labels.name == "auto":
-        return _own(raw, source)
-    emotions = {split: np.array(_each(part, _emotion), dtype=np.int64) for split, part in raw.items()}
+        return _own(raw, source, learn)
     if labels.name == "ferplus":
-        return ferplus.LABELS, {split: _voted(labels, split, found) for split, found in emotions.items()}
-    return EMOTIONS, {split: Numbered(found, {}) for split, found in emotions.items()}
+        return ferplus.LABELS, {split: _voted(labels, split, part, source) for split, part in raw.items()}
+    return EMOTIONS, {split: _seven(part) for split, part in raw.items()}
+
+
+def _seven(part: Raw) -> Numbered:
+    """FER2013's emotions; of votes, majorities for anything else have no class."""
+    if part.votes is None:
+        return Numbered(np.array(_each(part, _emotion), dtype=np.int64), {})
+    return _among(part.values, EMOTIONS, ("contempt", *ferplus.WITHOUT_CLASS))
 
 
 def _mapped(raw: Mapping[str, Raw], mapping: Mapping[str, str | None], source: str):
+    if any(part.votes is not None for part in raw.values()):
+        mapping = dict.fromkeys(ferplus.WITHOUT_CLASS) | dict(mapping)
     values = {split: _each(part, _spelled) for split, part in raw.items()}
     used = {value for part in values.values() for value in part}
-    if unknown := _sorted(used - mapping.keys()):
+    if unknown := in_natural_order(used - mapping.keys()):
         more = ", ..." if len(unknown) > 20 else ""
         raise UserError(
             f"{source}: the label map does not name {', '.join(map(repr, unknown[:20]))}{more}. Give each a class, or "
@@ -170,27 +185,45 @@ def _mapped(raw: Mapping[str, Raw], mapping: Mapping[str, str | None], source: s
     require_two(names, source)
     numbered = {}
     for split, part in values.items():
-        found = np.array([names.index(mapping[value]) if mapping[value] else -1 for value in part], dtype=np.int64)
-        numbered[split] = Numbered(found, dict(Counter(value for value in part if mapping[value] is None)))
+        found = [names.index(mapping[value]) if mapping[value] else -1 for value in part]
+        left_out = dict(Counter(value for value in part if mapping[value] is None))
+        numbered[split] = Numbered(np.array(found, dtype=np.int64), left_out)
     return names, numbered
 
 
-def _own(raw: Mapping[str, Raw], source: str):
+def _own(raw: Mapping[str, Raw], source: str, learn: bool):
     values = {split: _each(part, _spelled) for split, part in raw.items()}
-    trained = set(values["train"])
+    without = ferplus.WITHOUT_CLASS if any(part.votes is not None for part in raw.values()) else ()
+    learned = values["train"] if learn else [value for part in values.values() for value in part]
+    trained = set(learned) - set(without)
     for split, part in values.items():
-        if unknown := _sorted(set(part) - trained):
+        if unknown := in_natural_order(set(part) - trained - set(without)):
             raise UserError(
                 f"{source}: {split} has images of {', '.join(unknown[:20])}, and train has none, so that no model can "
                 "learn them. Add some to train, or leave them out with --label_map."
             )
-    names = _in_order(name for name in raw["train"].class_names or _sorted(trained) if name in trained)
+    first = next(iter(raw.values())) if "train" not in raw else raw["train"]
+    names = _in_order(name for name in (*(first.class_names or ()), *in_natural_order(trained)) if name in trained)
     require_two(names, source)
-    return names, {split: Numbered(np.array(list(map(names.index, part))), {}) for split, part in values.items()}
+    require_no_splits(names, source)
+    return names, {split: _among(part, names, without) for split, part in values.items()}
 
 
-def _voted(labels: LabelSet, split: str, emotions: np.ndarray) -> Numbered:
-    votes = ferplus.read(labels.votes, split, emotions)
+def _among(values: Sequence[str], names: Sequence[str], without: Sequence[str]) -> Numbered:
+    found = np.array([-1 if value in without else names.index(value) for value in values], dtype=np.int64)
+    return Numbered(found, dict(Counter(value for value in values if value in without)))
+
+
+def _voted(labels: LabelSet, split: str, part: Raw, source: str) -> Numbered:
+    if part.votes is not None and labels.votes:
+        raise UserError(f"{source} has FER+'s votes itself: leave out --ferplus {labels.votes}.")
+    if part.votes is None and not labels.votes:
+        raise UserError(
+            "--label_set ferplus needs the votes: --ferplus fer2013new.csv, from https://github.com/microsoft/FERPlus"
+        )
+    votes = part.votes
+    if votes is None:
+        votes = ferplus.read(labels.votes, split, np.array(_each(part, _emotion), dtype=np.int64))
     crowd = ferplus.majority(votes)
     targets = None
     found = np.where(crowd < len(ferplus.LABELS), crowd, -1)
@@ -255,7 +288,7 @@ def _in_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys(names), key=lambda name: place.get(key(name), len(EMOTIONS))))
 
 
-def _sorted(labels: Iterable[str]) -> list[str]:
+def in_natural_order(labels: Iterable[str]) -> list[str]:
     """By number where all of them are numbers: 2 comes before 10."""
     labels = sorted(labels)
     return sorted(labels, key=int) if all(re.fullmatch("-?[0-9]+", label) for label in labels) else labels

@@ -2,7 +2,6 @@
 
 import glob
 import io
-import logging
 import re
 from pathlib import Path
 
@@ -12,26 +11,12 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from huggingface_hub import HfApi
 from PIL import Image
 
-from fer_hub.data import synthetic
+from fer_hub.data import image_folders, layout, listings, synthetic
+from fer_hub.data.label_sets import LabelSet
+from fer_hub.data.reading import AS_FOUND, Reading
+from fer_hub.data.split_names import ALL, SPLITS, find_split, split_name
 from fer_hub.errors import UserError
-from fer_hub.labels import EMOTIONS, canonical_name
-
-logger = logging.getLogger(__name__)
-
-SPLITS = ("train", "validation", "test")
-# Keys are compared without case, digits and punctuation. PublicTest and PrivateTest are the names of the 2013 contest.
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "valid": "validation",
-    "validation": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "publictest": "validation",
-    "test": "test",
-    "privatetest": "test",
-}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+from fer_hub.labels import EMOTIONS
 
 
 def open_synthetic() -> DatasetDict:
@@ -60,21 +45,63 @@ def open_hub(source: str, revision: str | None) -> DatasetDict:
         ) from error
 
 
-def open_csv(path: Path) -> DatasetDict:
-    """One table with fer2013.csv's columns; its column Usage is read by `dataset`."""
+def open_file(path: Path, labels: LabelSet, reading: Reading = AS_FOUND) -> DatasetDict:
+    """One table: fer2013.csv, whose column Usage is read by `dataset`, a CSV that names picture files, or parquet."""
+    if path.suffix == ".parquet" and _begins_with(path, b"PAR1"):
+        return _load_files("parquet", {find_split(path.stem) or ALL: [str(path)]}, path)
+    if path.suffix.lower() in listings.SUFFIXES and listings.is_listing(path, reading):
+        return image_folders.open_listing(path, labels, reading)
     if path.suffix != ".csv":
-        raise UserError(f"{path} is not a data set: give fer2013.csv, or the folder that holds the parquet files.")
-    return _load_files("csv", {"train": [str(path)]}, path)
+        packed = " Unpack it first." if path.suffix in {".zip", ".gz", ".tar", ".tgz", ".rar", ".7z"} else ""
+        raise UserError(
+            f"{path} is not a data set: give fer2013.csv, or the folder that holds the parquet files.{packed}"
+        )
+    return _load_files("csv", {find_split(path.stem) or ALL: [str(path)]}, path)
 
 
-def open_parquet(path: Path) -> DatasetDict:
-    """A folder of parquet files whose names, or whose folders' names, begin with a split's name."""
+def open_folder(path: Path, labels: LabelSet, reading: Reading = AS_FOUND) -> DatasetDict:
+    """A folder of parquet files, of pictures, or that `save_to_disk` of `datasets` wrote."""
+    if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        return _open_saved(path)
+    files = [file for file in sorted(path.rglob("*.parquet")) if file.name != "metadata.parquet"]
+    files = [file for file in files if not any(map(layout.is_junk, file.relative_to(path).parts))]
+    return _open_parquet(files, path) if files else image_folders.open_folders(path, labels, reading)
+
+
+def _open_saved(path: Path) -> DatasetDict:
+    try:
+        found = datasets.load_from_disk(str(path))
+    except Exception as error:  # Arrow, JSON and file errors have no common type
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: save_to_disk of datasets wrote it, and it cannot be opened: {reason}. Is the copy complete?"
+        ) from error
+    if isinstance(found, Dataset):
+        return DatasetDict({find_split(str(found.split or "")) or ALL: found})
+    splits: dict[str, Dataset] = {}
+    for name, part in found.items():
+        split = ALL if len(found) == 1 and find_split(name) is None else split_name(name, path)
+        if split in splits:
+            raise UserError(f"{path}: two parts are the {split} split ({', '.join(found)}); keep one of them.")
+        splits[split] = part
+    return DatasetDict(splits)
+
+
+def _open_parquet(found: list[Path], path: Path) -> DatasetDict:
+    """Parquet files whose names, or whose folders' names, tell the split; none of them does: there are no splits."""
+    # train-00000-of-00001.parquet, or train/0000.parquet as in the Hub's converted branch
+    words = {file: re.match(r"[A-Za-z]*", file.name)[0] or file.parent.name for file in found}
+    names = {file: next(filter(find_split, (file.stem, file.parent.name)), None) for file in found}
     files: dict[str, list[str]] = {}
-    for file in sorted(path.rglob("*.parquet")):
-        # train-00000-of-00001.parquet, or train/0000.parquet as in the Hub's converted branch
-        word = re.match(r"[A-Za-z]*", file.name)[0] or file.parent.name
-        files.setdefault(split_name(word, file), []).append(str(file))
+    for file in found:
+        split = split_name(names[file] or words[file], file) if any(names.values()) else ALL
+        files.setdefault(split, []).append(str(file))
     return _load_files("parquet", files, path)
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _load_files(kind: str, files: dict[str, list[str]], path: Path) -> DatasetDict:
@@ -82,8 +109,9 @@ def _load_files(kind: str, files: dict[str, list[str]], path: Path) -> DatasetDi
     for split, names in files.items():  # one by one: together they would have to have the same columns
         names = [glob.escape(name) for name in names]  # `datasets` takes them for patterns
         where = path if len(files) == 1 else f"{path}, split {split}"
+        key = "train" if split == ALL else split  # `datasets` has another meaning for "all"
         try:
-            splits[split] = datasets.load_dataset(kind, data_files={split: names}, split=split)  # nosec B615  # local files
+            splits[split] = datasets.load_dataset(kind, data_files={key: names}, split=key)  # nosec B615  # local files
         except Exception as error:
             cause = error.__cause__ or error
             lines = str(cause).strip().split("\n")  # Arrow prints tables in between
@@ -92,74 +120,6 @@ def _load_files(kind: str, files: dict[str, list[str]], path: Path) -> DatasetDi
                 f"{where}: cannot be read as {kind}: {reason}. Is the download complete, and not empty?"
             ) from error
     return DatasetDict(splits)
-
-
-def open_image_folders(path: Path, emotions_only: bool) -> DatasetDict:
-    """`SPLIT/CLASS/*.jpg`, or `CLASS/*.jpg`, which is all train; labels are the folders' names.
-
-    Raises:
-        UserError: there are none; or with `emotions_only` one is not named after an emotion, also not with a number:
-            folders 1 to 7 of another data set are not FER2013's 1 to 7.
-    """
-    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(".")]
-    if not folders:
-        tables = "".join(f" To use {file.name}, give its own path: {file}" for file in sorted(path.glob("*.csv"))[:1])
-        raise UserError(f"{path}: holds neither parquet files nor folders of images (train/<emotion>/*.jpg).{tables}")
-    if not any(_split_key(folder.name) in SPLIT_NAMES for folder in folders):
-        return DatasetDict(train=_image_folder_split(folders, emotions_only))  # <class>/*.jpg: everything is train
-    splits: dict[str, Dataset] = {}
-    for folder in folders:
-        classes = [child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith(".")]
-        name = split_name(folder.name, folder)
-        if name in splits:
-            raise UserError(f"{path}: two folders are the {name} split; keep one of them.")
-        splits[name] = _image_folder_split(classes, emotions_only)
-    # Kaggle's copy keeps both contest sets in test/, told apart by the file names.
-    names = splits["test"]["name"] if "test" in splits else []
-    public = [row for row, name in enumerate(names) if name.startswith("PublicTest_")]
-    private = [row for row, name in enumerate(names) if name.startswith("PrivateTest_")]
-    if "validation" not in splits and public and private and len(public) + len(private) == len(names):
-        splits["validation"], splits["test"] = splits["test"].select(public), splits["test"].select(private)
-    return DatasetDict(splits)
-
-
-def _image_folder_split(classes: list[Path], emotions_only: bool) -> Dataset:
-    columns: dict[str, list] = {"image": [], "label": [], "name": []}
-    for folder in classes:
-        if emotions_only:
-            try:
-                canonical_name(folder.name)
-            except UserError as error:
-                raise UserError(f"{folder}: {error} Other classes: --label_set auto, or --label_map FILE.") from error
-        files = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
-        images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
-        if len(images) < len(files):
-            other = next(file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES)
-            logger.warning(
-                "%s: %s, the first of %d that are not images (%s), is passed over.", folder, other.name,
-                len(files) - len(images), " ".join(sorted(IMAGE_SUFFIXES)),
-            )  # fmt: skip
-        if not images:
-            logger.warning("%s holds no images.", folder)
-        for file in images:
-            columns["image"].append({"bytes": file.read_bytes(), "path": str(file)})
-            columns["label"].append(folder.name)
-            columns["name"].append(file.name)
-    text = datasets.Value("string")
-    return Dataset.from_dict(
-        columns, features=datasets.Features({"image": datasets.Image(), "label": text, "name": text})
-    )
-
-
-def _split_key(name: str) -> str:
-    return re.sub(r"[^a-z]", "", name.lower())
-
-
-def split_name(name: str, where: object) -> str:
-    """Maps a source's name of a split to train, validation or test; raises UserError for an unknown one."""
-    if _split_key(name) not in SPLIT_NAMES:
-        raise UserError(f"{where}: unknown split {name[:40]!r}. Known: {', '.join(SPLIT_NAMES)}.")
-    return SPLIT_NAMES[_split_key(name)]
 
 
 def features() -> datasets.Features:

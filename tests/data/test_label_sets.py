@@ -58,7 +58,6 @@ def of_map(tmp_path, mapping):
     ("flags", "said"),
     [
         ({"label_set": "auto", "label_map": "x.json"}, "leave out --label_set auto"),
-        ({"label_set": "ferplus"}, "needs the votes: --ferplus fer2013new.csv"),
         ({"votes": "fer2013new.csv"}, "--label_set ferplus: add that"),
         ({"label_set": "auto", "votes": "fer2013new.csv"}, "--label_set ferplus: add that"),
         ({"soft_labels": True}, "add --label_set ferplus --ferplus FILE"),
@@ -103,6 +102,11 @@ def test_a_misspelled_class_of_a_map_is_told(tmp_path, caplog):
     assert mapping == {"1": "suprise", "2": "sad", "3": "bored", "4": "Contempt", "5": None}
     (message,) = caplog.messages
     assert message == "--label_map: suprise is a class of its own. If surprise is meant, write that."
+
+
+def test_a_source_without_votes_needs_a_file_of_them(write):
+    with pytest.raises(UserError, match="needs the votes: --ferplus fer2013new.csv"):
+        dataset.load(write({"train": [1, 2], "validation": [1]}, WHOLE), labels=from_flags("ferplus"))
 
 
 # --- auto ---
