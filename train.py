@@ -67,6 +67,12 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     data = parser.add_argument_group("data")
     data.add_argument("--dataset_name", help=f"Hub id, folder, csv or synthetic (default: {TrainConfig.dataset_name})")
     data.add_argument("--dataset_revision", help="branch, tag or commit of a Hub id")
+    data.add_argument("--image_column_name", metavar="COLUMN", help="of the images, where it is not found")
+    data.add_argument("--label_column_name", metavar="COLUMN", help="of the labels (default: label, labels, emotion)")
+    data.add_argument("--group_column", metavar="COLUMN",
+                      help="whoever stands in it, a person for example, stays on one side when validation is split "
+                           "off")  # fmt: skip
+    data.add_argument("--skip_unreadable", action="store_true", help="leave broken images out instead of stopping")
     data.add_argument("--label_set", choices=LABEL_SETS,
                       help="fer2013 (default); ferplus: the crowd's majorities; auto: the data set's own")  # fmt: skip
     data.add_argument("--label_map", metavar="FILE", help="JSON, labels of the data set to classes: other data sets")

@@ -8,7 +8,7 @@ from fer_hub.errors import UserError
 
 # Flags that do not change what a run learns: where things lie, and how the machine works on it.
 WORKING_FLAGS = frozenset({
-    "output_dir", "dataset_name", "dataset_revision", "ferplus", "per_device_train_batch_size",
+    "output_dir", "dataset_name", "dataset_revision", "image_column_name", "label_column_name", "ferplus", "per_device_train_batch_size",
     "gradient_accumulation_steps", "mixed_precision", "num_threads", "checkpointing_steps", "resume_from_checkpoint",
     "with_tracking", "report_to",
 })  # fmt: skip
@@ -24,6 +24,8 @@ class TrainConfig:
 
     dataset_name: str = "AutumnQiu/fer2013"
     dataset_revision: str | None = None
+    image_column_name: str | None = None  # what these two and the last two mean: `data.reading`
+    label_column_name: str | None = None
     label_set: str = "fer2013"  # what these four mean: `label_sets`
     label_map: str | None = None
     ferplus: str | None = None
@@ -32,6 +34,8 @@ class TrainConfig:
     max_train_samples: int | None = None
     max_eval_samples: int | None = None
     no_test: bool = False
+    group_column: str | None = None
+    skip_unreadable: bool = False
 
     architecture: str = "fer_paper_cnn"
     model_args: dict = field(default_factory=dict)  # further arguments of the architecture

@@ -47,8 +47,8 @@ def report(splits: Mapping[str, Pixels]) -> dict[str, int]:
 
     Returns:
         `extra_copies`: images beyond the first of each group; `groups_across_splits`;
-        `groups_with_contradictory_labels`; `blank`: images whose pixels are all equal; and `SPLIT_also_in_train` for
-        each split but train.
+        `groups_with_contradictory_labels`; `blank`: images whose pixels are all equal; and where there is a train
+        split, `SPLIT_also_in_train` for each other.
     """
     groups = find_groups(splits)
     labels = [{int(splits[name].labels[row]) for name, row in group} for group in groups]
@@ -59,6 +59,6 @@ def report(splits: Mapping[str, Pixels]) -> dict[str, int]:
         "blank": sum(int(pixels.blank().sum()) for pixels in splits.values()),
     }
     for name, pixels in splits.items():
-        if name != "train":
+        if name != "train" and "train" in splits:
             counts[f"{name}_also_in_train"] = int(also_in(pixels, [splits["train"]]).sum())
     return counts

@@ -3,24 +3,19 @@
 In come the labels as a source has them, names or numbers; out come the classes and each image's number among them.
 """
 
-import difflib
-import json
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from fer_hub.data import ferplus
+from fer_hub.data.label_maps import read_map
 from fer_hub.data.split_names import require_no_splits
 from fer_hub.errors import UserError
-from fer_hub.labels import ALIASES, EMOTIONS, FERPLUS, canonical_name, key
-
-logger = logging.getLogger(__name__)
+from fer_hub.labels import EMOTIONS, canonical_name, key
 
 
 @dataclass(frozen=True)
@@ -107,33 +102,6 @@ def from_flags(
     if soft_labels and label_set != "ferplus":
         raise UserError("--soft_labels takes the shares of FER+'s votes: add --label_set ferplus --ferplus FILE.")
     return LabelSet(label_set, read_map(label_map) if label_map else None, votes, soft_labels)
-
-
-def read_map(path: str | Path) -> dict[str, str | None]:
-    """A label map: label as the data has it -> class, by our name where we have one; None for images to leave out.
-
-    Raises:
-        UserError: the file cannot be read or is no such map.
-    """
-    try:
-        found = json.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
-    except OSError as error:
-        raise UserError(f"--label_map: cannot open {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"--label_map: {path} is not JSON: {error}.") from error
-    usable = isinstance(found, dict) and all(
-        value is None or (isinstance(value, str) and value.strip()) for value in found.values()
-    )
-    if not usable:
-        raise UserError(
-            f"--label_map: {path} must be a JSON object from labels as the data has them to classes, or to null for "
-            'images to leave out: {"1": "surprise", "contempt": null}'
-        )
-    mapping = {label: None if value is None else _our_name(value) for label, value in found.items()}
-    for name in dict.fromkeys(value for value in mapping.values() if value and value.lower() not in FERPLUS):
-        if close := difflib.get_close_matches(name.lower(), [*FERPLUS, *ALIASES], 1, cutoff=0.8):
-            logger.warning("--label_map: %s is a class of its own. If %s is meant, write that.", name, close[0])
-    return mapping
 
 
 def number(
@@ -275,13 +243,6 @@ def _spelled(value: object, where: str) -> str:
     raise UserError(f"{where}: the label is {value!r}, expected a name or a whole number.")
 
 
-def _our_name(name: str) -> str:
-    try:
-        return canonical_name(name)
-    except UserError:
-        return name.strip()
-
-
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Our seven in our order, however they are spelled, then the others in theirs."""
     place = {emotion: number for number, emotion in enumerate(EMOTIONS)}
@@ -298,10 +259,3 @@ def require_two(names: Sequence[str], source: str) -> None:
     """Raises UserError where there are fewer than two classes."""
     if len(names) < 2:
         raise UserError(f"{source}: a classifier needs two classes at least, these labels make {len(names)}.")
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict:
-    repeated = [label for label, times in Counter(label for label, _ in pairs).items() if times > 1]
-    if repeated:
-        raise ValueError(f"the label {repeated[0]!r} stands there twice")
-    return dict(pairs)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.model_selection import train_test_split
 
+from fer_hub.data.dataset import LabelledSplits
 from fer_hub.errors import UserError
 from fer_hub.images import to_gray_square
 
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # Part of the cache key: raise it when the same bytes decode to other pixels (resize filter, luma weights).
 DECODER_VERSION = "1"
+MOST_LISTED = 20  # images that cannot be read, in one message
+UNREADABLE = "not a readable image"  # why images are left out
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,39 @@ def stratified_sample(pixels: Pixels, count: int, seed: int) -> Pixels:
     return pixels[torch.from_numpy(np.sort(rows))]
 
 
+def decode_splits(
+    splits: LabelledSplits, names: Iterable[str], source: str, skip_unreadable: bool = False
+) -> dict[str, Pixels]:
+    """Decodes splits of a data set.
+
+    Args:
+        splits: as `dataset.load` gives them. With `skip_unreadable`, rows that cannot be read leave them, and are
+            counted in `left_out`.
+        names: of the splits.
+        source: what messages call the data set.
+        skip_unreadable: leave such rows out instead of refusing the data set.
+
+    Raises:
+        UserError: as `decode`; or no image of a split can be read.
+    """
+    found = {}
+    for name in names:
+        where = f"{source}, split {name}"
+        if not skip_unreadable:
+            found[name] = decode(splits[name], where)
+            continue
+        pixels, problems = _decoded(splits[name], where, skip_unreadable)
+        if problems:
+            logger.warning("%s", _listed(problems, where, len(splits[name]), "They are left out."))
+            if len(problems) == len(splits[name]):
+                raise UserError(f"{where}: no image can be read.")
+            kept = np.delete(np.arange(len(splits[name])), list(problems))
+            splits[name] = splits[name].select(kept)
+            splits.left_out[name] = splits.left_out[name] | {UNREADABLE: len(problems)}
+        found[name] = pixels
+    return found
+
+
 def decode(split: datasets.Dataset, where: str) -> Pixels:
     """Decodes a canonical split, or reads it from the cache (beside the `datasets` cache, so `HF_HOME` moves it).
 
@@ -89,14 +126,20 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
         where: what error messages call it, e.g. `"data/fer2013, split train"`.
 
     Raises:
-        UserError: an image cannot be decoded; the message names the row and the file.
+        UserError: images cannot be decoded; the message lists their rows and files.
     """
+    pixels, _ = _decoded(split, where, skip_unreadable=False)
+    return pixels
+
+
+def _decoded(split: datasets.Dataset, where: str, skip_unreadable: bool) -> tuple[Pixels, dict[int, str]]:
+    """The images that can be read; and of the others the row, and what is wrong with it."""
     table = split.cast_column("image", datasets.Image(decode=False)).with_format("arrow")[:]
     encoded, paths = (struct_field(table.column("image"), name).to_pylist() for name in ("bytes", "path"))
-    encoded = [
-        data if data is not None else _read(path, f"{where}, row {row}")
-        for row, (data, path) in enumerate(zip(encoded, paths, strict=True))
-    ]
+    problems: dict[int, str] = {}
+    for row, (data, path) in enumerate(zip(encoded, paths, strict=True)):
+        if data is None:
+            encoded[row] = _read(path, row, problems)
     labels, targets = torch.from_numpy(table.column("label").to_numpy().astype(np.int64)), None
     if "target" in table.column_names:
         targets = torch.tensor(table.column("target").to_pylist(), dtype=torch.float32)
@@ -106,14 +149,16 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     cached = Path(datasets.config.HF_DATASETS_CACHE) / "fer_hub_pixels" / f"{digest.hexdigest()}.safetensors"
-    if cached.exists():
+    if not problems and cached.exists():
         try:
-            return Pixels(load_file(cached)["images"], labels, targets)
+            return Pixels(load_file(cached)["images"], labels, targets), problems
         except (OSError, SafetensorError) as error:
             logger.warning("%s cannot be read (%s): the images are decoded again.", cached, error)
 
     images = torch.empty(len(encoded), 48, 48, dtype=torch.uint8)
     for row, data in enumerate(encoded):
+        if row in problems:
+            continue
         try:
             with Image.open(io.BytesIO(data)) as image:
                 images[row] = torch.from_numpy(to_gray_square(image).copy())
@@ -121,20 +166,40 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
             name = f" ({paths[row]})" if paths[row] else ""
             # Pillow names the buffer's address here.
             reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
-            raise UserError(
-                f"{where}, row {row}{name}: not a readable image: {reason}. Remove or replace it."
-            ) from error
-    _store(images, cached)
-    return Pixels(images, labels, targets)
+            problems[row] = f"row {row}{name}: not a readable image: {reason}"
+    if not problems:
+        _store(images, cached)
+        return Pixels(images, labels, targets), problems
+    if not skip_unreadable:
+        advice = (
+            "Remove or replace it, or add --skip_unreadable."
+            if len(problems) == 1
+            else "Remove or replace them, or add --skip_unreadable."
+        )
+        raise UserError(_listed(problems, where, len(encoded), advice))
+    kept = torch.from_numpy(np.delete(np.arange(len(encoded)), list(problems)))
+    return Pixels(images, labels, targets)[kept], problems
 
 
-def _read(path: str | None, where: str) -> bytes:
-    if path is None:
-        raise UserError(f"{where}: the image is missing.")
+def _listed(problems: dict[int, str], where: str, count: int, advice: str) -> str:
+    """The images that cannot be read, a line each, as far as they fit on a screen."""
+    told = [problems[row] for row in sorted(problems)]
+    if len(told) == 1:
+        return f"{where}, {told[0]}. {advice}"
+    more = [f"  ... and {len(told) - MOST_LISTED:,} more"] if len(told) > MOST_LISTED else []
+    lines = [f"  {line[:200]}" for line in told[:MOST_LISTED]]
+    return "\n".join([f"{where}: {len(told):,} of {count:,} images cannot be read. {advice}", *lines, *more])
+
+
+def _read(path: str | None, row: int, problems: dict[int, str]) -> bytes:
+    """The bytes of a file; none, and an entry in `problems`, where it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        if path is not None:
+            return Path(path).read_bytes()
+        problems[row] = f"row {row}: the image is missing"
     except OSError as error:
-        raise UserError(f"{where}: cannot read the image file {path}: {error.strerror}.") from error
+        problems[row] = f"row {row}: cannot read the image file {path}: {error.strerror}"
+    return b""
 
 
 def _store(images: torch.Tensor, cached: Path) -> None:

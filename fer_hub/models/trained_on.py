@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fer_hub.data import dataset
 from fer_hub.data.label_sets import LabelSet
-from fer_hub.data.pixels import Pixels, decode, stratified_sample
+from fer_hub.data.pixels import Pixels, decode_splits, stratified_sample
+from fer_hub.data.reading import AS_FOUND, Reading
 from fer_hub.errors import UserError
 from fer_hub.hub import model_folder
 from fer_hub.models.model import FERModel
@@ -14,41 +16,66 @@ from fer_hub.models.model import FERModel
 logger = logging.getLogger(__name__)
 
 
-def load(model: FERModel, dataset_name: str, labels: LabelSet) -> dict[str, Pixels]:
+def load(model: FERModel, dataset_name: str, labels: LabelSet, reading: Reading = AS_FOUND) -> dict[str, Pixels]:
     """Opens the splits.
 
     Args:
-        model: its record tells the seed, by which a missing validation split is cut from train, and the size of
-            validation and test where they were sampled.
+        model: its record tells the seed and the groups, by which a missing validation split is cut from train, and the
+            size of validation and test where they were sampled.
         dataset_name: as for `dataset.load`.
         labels: what the data set's labels mean.
+        reading: as for `dataset.load`; what it leaves open is read as the training did.
 
     Raises:
         UserError: as `dataset.load`, or the classes are not the model's.
     """
     config = _record(model).get("config", {})
     seed, most = config.get("seed", 0), config.get("max_eval_samples")
-    loaded = dataset.of_train(dataset.load(dataset_name, seed=seed, labels=labels), labels)
+    reading = as_trained(model, reading)
+    loaded = dataset.of_train(dataset.load(dataset_name, seed=seed, labels=labels, reading=reading), labels)
     names = tuple(loaded["train"].features["label"].names)
     if names != model.label_names:
         raise UserError(
             f"{dataset_name} has the classes {', '.join(names)}, the model {', '.join(model.label_names)}. Name the "
             "data set that it was trained on, with the same --label_set or --label_map."
         )
+    pixels = decode_splits(loaded, list(loaded), dataset_name, reading.skip_unreadable)
     dataset.say_left_out(loaded, loaded)
-    pixels = {name: decode(split, f"{dataset_name}, split {name}") for name, split in loaded.items()}
     return {
         name: stratified_sample(part, most, seed) if most and name != "train" else part for name, part in pixels.items()
     }
 
 
-def seed_of_cut(models: Sequence[FERModel], dataset_name: str) -> int:
-    """The seed by which the models' training cut a missing validation split from train; 0 for other data.
+def as_trained(model: FERModel, reading: Reading) -> Reading:
+    """The reading, and where it leaves something open, that of the model's training."""
+    config = _record(model).get("config", {})
+    return Reading(
+        image_column=reading.image_column or config.get("image_column_name"),
+        label_column=reading.label_column or config.get("label_column_name"),
+        group_column=reading.group_column or config.get("group_column"),
+        skip_unreadable=reading.skip_unreadable or config.get("skip_unreadable", False),
+    )
 
-    Where their seeds differ it is that of the first: no cut is one that all of them held out.
+
+def cut_of(models: Sequence[FERModel], dataset_name: str, reading: Reading) -> tuple[int | None, Reading]:
+    """How the models' training cut a missing validation split from train: the seed, and the reading with the groups.
+
+    The seed is None for data that none of them was trained on: nothing is to be cut from these. Where the seeds differ
+    it is that of the first: no cut is one that all of them held out.
     """
-    records = [_record(model) for model in models]
-    return next((record["config"]["seed"] for record in records if _is_of(record, dataset_name)), 0)
+    for model in models:
+        record = _record(model)
+        if _is_of(record, dataset_name):
+            config = record["config"]
+            return config["seed"], replace(reading, group_column=config.get("group_column"))
+    return None, reading
+
+
+def warn_of_all(models: Sequence[FERModel], dataset_name: str) -> None:
+    """Says that all pictures of a data set are measured where a model was trained on some of them."""
+    for model in models:
+        if _is_of(_record(model), dataset_name):
+            logger.warning("%s was trained on some of all images of %s.", model.folder, dataset_name)
 
 
 def warn_of_other_images(

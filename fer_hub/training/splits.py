@@ -7,7 +7,8 @@ import torch
 
 from fer_hub.data import dataset, duplicates, label_sets
 from fer_hub.data.label_sets import LabelSet
-from fer_hub.data.pixels import Pixels, decode, stratified_sample
+from fer_hub.data.pixels import Pixels, decode_splits, stratified_sample
+from fer_hub.data.reading import Reading
 from fer_hub.recipes import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,10 @@ def load_splits(config: TrainConfig) -> Splits:
     """
     source = config.dataset_name
     labels = label_sets.from_flags(config.label_set, config.label_map, config.ferplus, config.soft_labels)
-    loaded = dataset.of_train(dataset.load(source, config.dataset_revision, config.seed, labels=labels), labels)
-    pixels = {name: decode(split, f"{source}, split {name}") for name, split in loaded.items()}
+    reading = Reading(config.image_column_name, config.label_column_name, config.group_column, config.skip_unreadable)
+    loaded = dataset.load(source, config.dataset_revision, config.seed, labels=labels, reading=reading)
+    loaded = dataset.of_train(loaded, labels)
+    pixels = decode_splits(loaded, list(loaded), source, config.skip_unreadable)
     everything = dict(pixels)
     if config.no_test:
         pixels.pop("test", None)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from fer_hub import UserError
 from fer_hub.data import dataset, ferplus, label_sets
-from fer_hub.data.label_sets import LabelSet, from_flags, read_map
+from fer_hub.data.label_maps import read_map
+from fer_hub.data.label_sets import LabelSet, from_flags
 from fer_hub.data.pixels import decode
 from fer_hub.data.sources import png
 from fer_hub.labels import EMOTIONS
