@@ -8,7 +8,8 @@ from fer_hub.errors import UserError
 
 # Flags that do not change what a run learns: where things lie, and how the machine works on it.
 WORKING_FLAGS = frozenset({
-    "output_dir", "dataset_name", "dataset_revision", "image_column_name", "label_column_name", "ferplus", "per_device_train_batch_size",
+    "output_dir", "dataset_name", "dataset_revision", "image_column_name", "label_column_name",
+    "ferplus", "per_device_train_batch_size",
     "gradient_accumulation_steps", "mixed_precision", "num_threads", "checkpointing_steps", "resume_from_checkpoint",
     "with_tracking", "report_to",
 })  # fmt: skip

@@ -93,9 +93,13 @@ def _parser() -> argparse.ArgumentParser:
 
     calibrate = _command(subparsers, "calibrate", commands.calibrate,
                          "fold a temperature and an abstention threshold, fitted on validation, into a model",
-                         "fer-hub calibrate runs/paper/best --dataset_name data/fer2013")  # fmt: skip
-    calibrate.add_argument("folder", help="a model folder")
-    calibrate.add_argument("--dataset_name", required=True, help="the data set that it was trained on")
+                         "fer-hub calibrate runs/paper/best --dataset_name data/fer2013\n"
+                         "  fer-hub calibrate fer-small --dataset_name my-faces --output_dir mine")  # fmt: skip
+    calibrate.add_argument("model", help="a model folder; with --output_dir also a Hub id or shipped name")
+    calibrate.add_argument("--dataset_name", required=True,
+                           help="the data set that it was trained on; with --output_dir any other")  # fmt: skip
+    calibrate.add_argument("--output_dir", help="a new folder for a calibrated copy (default: the model's own)")
+    _reading(calibrate)
     _labels(calibrate)
     _votes(calibrate)
 
@@ -114,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
                           "fer-hub duplicates data/fer2013")  # fmt: skip
     duplicates.add_argument("source", help="anything that train.py --dataset_name takes")
     duplicates.add_argument("--dataset_revision", help="branch, tag or commit of a data set on the Hub")
+    _reading(duplicates)
     _labels(duplicates)
     _votes(duplicates)
 
@@ -133,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output_dir", help="folder that gets onnx/ (default: the model's own)")
     export.add_argument("--int8", action="store_true", help="also an 8-bit file, calibrated and measured on a data set")
     export.add_argument("--dataset_name", help="for --int8: calibrates on its train, measures on its validation split")
+    _reading(export)
     _labels(export)
     _votes(export)
 
@@ -175,7 +181,16 @@ def _command(subparsers, name: str, run, does: str, example: str) -> argparse.Ar
 def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset_name", required=True, help="anything that train.py --dataset_name takes")
     parser.add_argument("--dataset_revision", help="branch, tag or commit of a data set on the Hub")
-    parser.add_argument("--split", choices=["train", "validation", "test"], default="test")
+    parser.add_argument("--split", choices=["train", "validation", "test", "all"],
+                        help="default: test, or what the data set has: all of one without splits")  # fmt: skip
+    _reading(parser)
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--image_column_name", metavar="COLUMN", help="of the images, where it is not found")
+    parser.add_argument("--label_column_name", metavar="COLUMN",
+                        help="of the labels (default: label, labels, emotion)")  # fmt: skip
+    parser.add_argument("--skip_unreadable", action="store_true", help="leave broken images out instead of stopping")
 
 
 def _into_page(parser: argparse.ArgumentParser, default: str) -> None:

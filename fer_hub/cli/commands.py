@@ -71,7 +71,7 @@ def export(given) -> tuple[dict, str]:
     folder = Path(os.path.expanduser(given.output_dir or given.model))
     if not given.output_dir and not (folder.is_dir() and folder.samefile(model.folder)):
         raise UserError(f"{given.model} is not a folder to write to. Name one: --output_dir exported")
-    done = write_onnx(model, folder, given.int8, given.dataset_name, _labels(given, given.ferplus))
+    done = write_onnx(model, folder, given.int8, given.dataset_name, _labels(given, given.ferplus), _reading(given))
     lines = [f"{file['path']}  {file['bytes'] / 1e6:.2f} MB" for file in done["files"]]
     if given.int8:
         before, after = done["float32"], done["int8"]
@@ -118,6 +118,7 @@ def _pushed(push) -> tuple[dict, str]:
 
 
 def evaluate(given) -> tuple[dict, str]:
+    from fer_hub.data.split_names import ALL, SPLITS
     from fer_hub.evaluation import predictors, report, report_files, report_text
 
     models = [predictors.load(name, given.revision) for name in given.models]
@@ -132,14 +133,16 @@ def evaluate(given) -> tuple[dict, str]:
         given.split,
         revision=given.dataset_revision,
         labels=_labels(given, None if beside else given.ferplus),
+        reading=_reading(given),
         flip=given.tta == "flip",
         robust=given.robustness,
         votes=given.ferplus if beside else None,
         group_by=given.group_by,
     )
-    text = report_text.as_text(results, given.split)
+    split = next(name for name in (*SPLITS, ALL) if name in results)
+    text = report_text.as_text(results, split)
     if given.output:
-        written = report_files.save(given.output, predictor, given.split, results, probabilities, labels)
+        written = report_files.save(given.output, predictor, split, results, probabilities, labels)
         text += "".join(f"\n{file}" for file in written)
     return results, text
 
@@ -150,15 +153,23 @@ def _labels(given, votes: str | None):
     return label_sets.from_flags(given.label_set, given.label_map, votes)
 
 
+def _reading(given):
+    from fer_hub.data.reading import Reading
+
+    return Reading(given.image_column_name, given.label_column_name, skip_unreadable=given.skip_unreadable)
+
+
 def calibrate(given) -> tuple[dict, str]:
     from fer_hub.evaluation import calibrate
 
-    done = calibrate.calibrate(given.folder, given.dataset_name, _labels(given, given.ferplus))
+    done = calibrate.calibrate(
+        given.model, given.dataset_name, _labels(given, given.ferplus), _reading(given), given.output_dir
+    )
     before, after, threshold = done["before"], done["after"], done["abstention_threshold"]
     return done, (
-        f"{given.folder}: temperature {done['temperature']:.4f}, folded into the weights\n"
-        f"  validation of {given.dataset_name}, n {done['n']:,}: ECE {before['ece']:.4f} -> {after['ece']:.4f}, loss "
-        f"{before['loss']:.4f} -> {after['loss']:.4f}, accuracy {before['accuracy']:.4f} -> {after['accuracy']:.4f}\n"
+        f"{given.output_dir or given.model}: temperature {done['temperature']:.4f}, folded into the weights\n"
+        f"  {done['split']} of {given.dataset_name}, n {done['n']:,}: "
+        f"ECE {before['ece']:.4f} -> {after['ece']:.4f}, loss {before['loss']:.4f} -> {after['loss']:.4f}, accuracy {before['accuracy']:.4f} -> {after['accuracy']:.4f}\n"
         f"  uncertain below {threshold if threshold is None else round(threshold, 4)}"
     )
 
@@ -166,7 +177,8 @@ def calibrate(given) -> tuple[dict, str]:
 def compare(given) -> tuple[dict, str]:
     from fer_hub.atomic_files import write_json, write_text
     from fer_hub.data import dataset, duplicates
-    from fer_hub.data.pixels import decode
+    from fer_hub.data.pixels import decode_splits
+    from fer_hub.data.split_names import ALL
     from fer_hub.evaluation import compare, markdown_tables, plots, predictions_csv, predictors
     from fer_hub.labels import match
     from fer_hub.models import trained_on
@@ -177,20 +189,26 @@ def compare(given) -> tuple[dict, str]:
     if given.write:  # before the models are asked, which takes minutes
         markdown_tables.require_place(given.write, place)
     label_set = _labels(given, given.ferplus)
-    loaded = dataset.load(given.dataset_name, given.dataset_revision, labels=label_set)
-    if given.split not in loaded:
-        raise UserError(f"{given.dataset_name} has no {given.split} split; it has {', '.join(loaded)}.")
-    dataset.say_left_out(loaded, [given.split])
-    pixels = {name: decode(loaded[name], f"{given.dataset_name}, split {name}") for name in {given.split, "train"}}
-    shown, names = pixels[given.split], tuple(loaded[given.split].features["label"].names)
+    loaded_models = {name: predictors.load(name) for name in given.models if not name.endswith(".csv")}
+    own = [model for predictor in loaded_models.values() for model in predictor.models]
+    seed, reading = trained_on.cut_of(own, given.dataset_name, _reading(given))
+    loaded = dataset.load(given.dataset_name, given.dataset_revision, seed, labels=label_set, reading=reading)
+    split = dataset.chosen_split(loaded, given.split, given.dataset_name)
+    if split == ALL:
+        trained_on.warn_of_all(own, given.dataset_name)
+    may_leak = "train" in loaded and split not in ("train", ALL)
+    asked_for = [split, "train"] if may_leak else [split]
+    pixels = decode_splits(loaded, asked_for, given.dataset_name, reading.skip_unreadable)
+    dataset.say_left_out(loaded, [split])
+    shown, names = pixels[split], tuple(loaded[split].features["label"].names)
     labels = shown.labels.numpy()
     found, asked, left_out = {}, {}, {}
     for name in given.models:
         if name.endswith(".csv"):
             found[name] = predictions_csv.read(name, names, len(labels), labels)
             continue
-        predictor = predictors.load(name)
-        trained_on.warn_of_other_images(predictor.models, given.dataset_name, label_set, given.split, shown.fingerprint)
+        predictor = loaded_models[name]
+        trained_on.warn_of_other_images(predictor.models, given.dataset_name, label_set, split, shown.fingerprint)
         matched = match(names, predictor.label_names)
         if len(matched) < len(names):
             raise UserError(
@@ -203,23 +221,23 @@ def compare(given) -> tuple[dict, str]:
         asked[name] = (predictor, tuple(matched.values()))
     for name, (predictor, classes) in asked.items():  # the minutes, once nothing can be wrong any more
         found[name] = predictors.among(predictor, classes, shown.images, progress=True)
-    leaked = None if given.split == "train" else duplicates.also_in(shown, [pixels["train"]]).numpy()
+    leaked = duplicates.also_in(shown, [pixels["train"]]).numpy() if may_leak else None
     compared = compare.compare(found, labels, names, leaked=leaked) | {
         "dataset_name": given.dataset_name,
-        "split": given.split,
+        "split": split,
         "label_set": label_set.told,
         "classes_left_out": left_out,
-        "labels_left_out": loaded.left_out[given.split],
+        "labels_left_out": loaded.left_out[split],
     }
     meaning = "" if label_set.is_fer2013 else f", labels {label_set.told}"
     drawn = " (drawn faces: nothing about FER2013)" if given.dataset_name == "synthetic" else ""
-    text = f"{compare.as_table(compared)}\n\nData: {given.dataset_name}, {given.split}{meaning}{drawn}."
+    text = f"{compare.as_table(compared)}\n\nData: {given.dataset_name}, {split}{meaning}{drawn}."
     if given.output:
         folder = Path(given.output).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "comparison.json", compared)
         write_text(folder / "comparison.md", text + "\n")
-        plots.plot_comparison(compared, f"{given.dataset_name}, {given.split}", folder / "comparison.png")
+        plots.plot_comparison(compared, f"{given.dataset_name}, {split}", folder / "comparison.png")
     if given.write:
         markdown_tables.write_table(given.write, place, text)
     return compared, text
@@ -229,13 +247,14 @@ def duplicates(given) -> tuple[dict, str]:
     from datasets import Image
 
     from fer_hub.data import dataset, duplicates
-    from fer_hub.data.pixels import decode
+    from fer_hub.data.pixels import decode_splits
 
-    loaded = dataset.load(given.source, given.dataset_revision, labels=_labels(given, given.ferplus))
+    labels, reading = _labels(given, given.ferplus), _reading(given)
+    loaded = dataset.load(given.source, given.dataset_revision, None, labels=labels, reading=reading)
+    pixels = decode_splits(loaded, list(loaded), given.source, reading.skip_unreadable)
     dataset.say_left_out(loaded, loaded)
-    pixels = {name: decode(split, f"{given.source}, split {name}") for name, split in loaded.items()}
     stored = loaded.cast_column("image", Image(decode=False))
-    names = stored["train"].features["label"].names
+    names = next(iter(stored.values())).features["label"].names
     groups = []
     for group in duplicates.find_groups(pixels):
         images = []

@@ -18,9 +18,12 @@ from torch.nn import functional as F
 from fer_hub.atomic_files import write_json, write_text
 from fer_hub.data import duplicates
 from fer_hub.data.label_sets import FER2013, LabelSet
+from fer_hub.data.pixels import Pixels
+from fer_hub.data.reading import AS_FOUND, Reading
 from fer_hub.errors import UserError
 from fer_hub.evaluation import measure, plots
 from fer_hub.hub import card, model_folder
+from fer_hub.hub.locate import shipped_names
 from fer_hub.metrics import abstention, calibration_error
 from fer_hub.models import trained_on
 from fer_hub.models.model import FERModel
@@ -70,26 +73,44 @@ def fold(model: FERModel, temperature: float) -> None:
     model.temperature = temperature
 
 
-def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013) -> dict:
-    """Calibrates the model of a folder, and measures its recorded splits again.
+def calibrate(
+    name: str | Path,
+    dataset_name: str,
+    labels: LabelSet = FER2013,
+    reading: Reading = AS_FOUND,
+    output_dir: str | Path | None = None,
+) -> dict:
+    """Calibrates a model, and measures its recorded splits again.
 
-    The temperature and the abstention threshold (`abstention.recommended_threshold`) come from validation alone.
-    Weights, config.json, results.json, figures and card are written anew; ONNX files, which would give the old
-    probabilities, are removed.
+    The temperature and the abstention threshold (`abstention.recommended_threshold`) come from one split alone:
+    validation, or where the data set has none, what it has. Weights, config.json, results.json, figures and card are
+    written anew; ONNX files, which would give the old probabilities, are removed.
 
     Args:
-        folder: a model folder.
-        dataset_name: the data set that the model was trained on, as for `dataset.load`.
+        name: a model folder; with `output_dir` also a shipped name or a Hub id.
+        dataset_name: the data set that the model was trained on, as for `dataset.load`; with `output_dir`, or where
+            the model has no record of its training, any other.
         labels: what its labels mean.
+        reading: as for `dataset.load`.
+        output_dir: a new folder for a calibrated copy with a bare card; the model stays as it is. A model that is
+            calibrated already is calibrated anew there.
 
     Returns:
-        `temperature`, `abstention_threshold`, `n`, and `before` and `after`: `ece`, `ece_equal_mass`, `loss`,
-        `accuracy` on validation.
+        `temperature`, `abstention_threshold`, `split`, `n`, and `before` and `after`: `ece`, `ece_equal_mass`, `loss`,
+        `accuracy` on the split.
 
     Raises:
         UserError: the model is calibrated already, or the data are not those of its recorded results.
     """
-    folder = Path(folder).expanduser().absolute()  # a relative one may have the name of a shipped model
+    if output_dir is not None:
+        return _calibrated_copy(name, dataset_name, labels, reading, Path(output_dir).expanduser())
+    # A relative folder may have the name of a shipped model.
+    folder = Path(name).expanduser().absolute()
+    if not folder.is_dir() and (str(name) in shipped_names() or str(name).count("/") == 1):
+        raise UserError(
+            f"{name} is not a folder to write to. Name one for a calibrated copy: --output_dir "
+            f"{Path(name).name}-calibrated"
+        )
     model_folder.require_model(folder, str(folder))
     model = FERModel.from_pretrained(folder)
     with safe_open(folder / model_folder.WEIGHTS, "pt") as weights:
@@ -98,31 +119,25 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
         known = header.get("temperature") or model.temperature
         raise UserError(f"{folder} is calibrated already, with temperature {float(known):.4f}: once is enough.")
     results, record = (model_folder.read_record(folder / name) for name in ("results.json", "train_config.json"))
-    pixels = trained_on.load(model, dataset_name, labels)
-    _require_same_data(record, pixels, dataset_name)
-
-    accelerator, validation = Accelerator(), pixels["validation"]
-    logits = measure.compute_logits(model, validation.images, accelerator)
-    temperature = fit(logits, validation.labels)
-    if abs(np.log(temperature)) > BOUNDS[1] - 0.01:
-        logger.warning("The temperature %.4g ends at the bound of the search: is the model trained?", temperature)
-    truth, before = validation.labels.numpy(), logits.double().softmax(1).numpy()
-    fold(model, temperature)
-    after = measure.compute_logits(model, validation.images, accelerator).double().softmax(1).numpy()
-    model.abstention_threshold = abstention.recommended_threshold(after, truth)
-    changed = {
-        "temperature": temperature,
-        "abstention_threshold": model.abstention_threshold,
-        "dataset_name": dataset_name,
-        "n": len(truth),
-        "before": _scores(before, truth),
-        "after": _scores(after, truth),
-    }
+    if record:
+        try:
+            pixels = trained_on.load(model, dataset_name, labels, reading)
+            _require_same_data(record, pixels, dataset_name)
+        except UserError as error:
+            raise UserError(
+                f"{error}\nA copy without these results can be calibrated on any data: --output_dir {name}-calibrated"
+            ) from error
+        split = "validation"
+    else:
+        split, pixels = trained_on.load_other(model, dataset_name, labels, reading)
+    accelerator = Accelerator()
+    changed = _fitted(model, pixels[split], accelerator) | {"dataset_name": dataset_name, "split": split}
 
     # All is measured before anything is written.
     recorded = [split for split in ("validation", "test") if split in results]
     for split in recorded:
-        leaked = duplicates.also_in(pixels[split], [pixels["train"]]) if split == "test" else None
+        has_leaks = split == "test" and "train" in pixels
+        leaked = duplicates.also_in(pixels[split], [pixels["train"]]) if has_leaks else None
         again = measure.evaluate_model(model, pixels[split], accelerator, leaked)
         stale = [key for key in results[split] if key not in again]
         if stale:
@@ -131,7 +146,7 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
 
     # The header of the weights is the lasting sign: it is replaced with them in one step.
     header.pop("format", None)
-    model.save_weights(folder, {**header, "temperature": repr(temperature)})
+    model.save_weights(folder, {**header, "temperature": repr(model.temperature)})
     model.save_config(folder)
     for file in folder.glob("onnx/*.onnx"):
         file.unlink()
@@ -144,6 +159,38 @@ def calibrate(folder: str | Path, dataset_name: str, labels: LabelSet = FER2013)
         write_json(folder / "results.json", results)
         write_text(folder / model_folder.CARD, card.render(results, record))
     return changed
+
+
+def _calibrated_copy(name: str | Path, dataset_name: str, labels: LabelSet, reading: Reading, output: Path) -> dict:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} exists already: name a new folder, --output_dir {output}-2")
+    model = FERModel.from_pretrained(name)
+    split, pixels = trained_on.load_other(model, dataset_name, labels, reading)
+    earlier, model.temperature = model.temperature or 1.0, None
+    found = _fitted(model, pixels[split], Accelerator()) | {"dataset_name": dataset_name, "split": split}
+    model.temperature *= earlier
+    model.save_pretrained(output)
+    model.save_weights(output, {"temperature": repr(model.temperature)})
+    return found | {"temperature": model.temperature}
+
+
+def _fitted(model: FERModel, pixels: Pixels, accelerator: Accelerator) -> dict:
+    """Fits temperature and threshold on a split and folds them into the model."""
+    logits = measure.compute_logits(model, pixels.images, accelerator)
+    temperature = fit(logits, pixels.labels)
+    if abs(np.log(temperature)) > BOUNDS[1] - 0.01:
+        logger.warning("The temperature %.4g ends at the bound of the search: is the model trained?", temperature)
+    truth, before = pixels.labels.numpy(), logits.double().softmax(1).numpy()
+    fold(model, temperature)
+    after = measure.compute_logits(model, pixels.images, accelerator).double().softmax(1).numpy()
+    model.abstention_threshold = abstention.recommended_threshold(after, truth)
+    return {
+        "temperature": temperature,
+        "abstention_threshold": model.abstention_threshold,
+        "n": len(truth),
+        "before": _scores(before, truth),
+        "after": _scores(after, truth),
+    }
 
 
 def _scores(probabilities: np.ndarray, labels: np.ndarray) -> dict:

@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from datasets import ClassLabel
 
-from fer_hub.data import dataset, duplicates, ferplus
+from fer_hub.data import dataset, duplicates, ferplus, label_order
+from fer_hub.data.dataset import LabelledSplits
 from fer_hub.data.label_sets import FER2013, LabelSet
-from fer_hub.data.pixels import decode
+from fer_hub.data.pixels import Pixels, decode_splits
+from fer_hub.data.reading import AS_FOUND, Reading
+from fer_hub.data.split_names import ALL
 from fer_hub.errors import UserError
 from fer_hub.evaluation import measure
 from fer_hub.evaluation.predictors import Predictor, among, with_flip
 from fer_hub.labels import match
-from fer_hub.metrics import crowd, intervals, robustness
+from fer_hub.metrics import crowd, intervals, label_permutation, robustness
 from fer_hub.models import trained_on
 
 logger = logging.getLogger(__name__)
@@ -28,10 +31,11 @@ MAX_GROUPS = 100  # more are rather names than groups, and each costs a tenth of
 def evaluate(
     predictor: Predictor,
     source: str,
-    split: str = "test",
+    split: str | None = "test",
     *,
     revision: str | None = None,
     labels: LabelSet = FER2013,
+    reading: Reading = AS_FOUND,
     flip: bool = False,
     robust: bool = False,
     votes: str | None = None,
@@ -43,9 +47,10 @@ def evaluate(
     Args:
         predictor: the model.
         source: as for `dataset.load`.
-        split: train, validation or test.
+        split: train, validation, test or all; None: as `dataset.chosen_split` chooses.
         revision: of a data set on the Hub.
         labels: what the data set's labels mean.
+        reading: as for `dataset.load`.
         flip: adds `flip`, the headline numbers of the mean over each picture and its mirror image.
         robust: adds `robustness`, as `robustness.measure`; 76 passes over the split.
         votes: FER+'s fer2013new.csv; adds `ferplus`, as `crowd.measure`.
@@ -58,6 +63,7 @@ def evaluate(
         `fingerprint` of the split, `classes_left_out`, `labels_left_out`, and under the split's name
         `measure.measure` with the additions above); the probabilities, float64 (N, C), and the labels, int (N,), in
         the order of `per_class`.
+        Where the answers look like labels in another order, a warning gives the label map that mends it.
         Classes that the model does not know, or of which the split has no image, are left out on both sides:
         `classes_left_out` has `images_by_class`, the images that are left out, and `of_model`, the model's classes
         that are. The probabilities of the rest are divided by their sum. `labels_left_out` has the images that the
@@ -71,12 +77,7 @@ def evaluate(
         raise UserError(f"--group_by {group_by}: per_class has the numbers of the labels; name a further column.")
     if votes and not labels.is_fer2013:
         raise UserError("--ferplus compares FER2013's own labels with the crowd: leave out --label_set, --label_map.")
-    seed = trained_on.seed_of_cut(predictor.models, source)
-    loaded = dataset.load(source, revision, seed, keep=group_by, labels=labels)
-    if split not in loaded:
-        raise UserError(f"{source} has no {split} split; it has {', '.join(loaded)}.")
-    dataset.say_left_out(loaded, [split])
-    pixels = decode(loaded[split], f"{source}, split {split}")
+    loaded, split, pixels, train = _opened(predictor, source, split, revision, labels, reading, group_by)
     data_names = tuple(loaded[split].features["label"].names)
     trained_on.warn_of_other_images(predictor.models, source, labels, split, pixels.fingerprint)
     matched, left_out = _common_classes(predictor, data_names, np.bincount(pixels.labels, minlength=len(data_names)))
@@ -101,12 +102,12 @@ def evaluate(
     chosen = tuple(matched.values())
     found = among(predictor, chosen, images, progress)
     leaked = None
-    if split != "train":
-        train = decode(loaded["train"], f"{source}, split train")
+    if train is not None:
         leaked = duplicates.also_in(shown, [train]).numpy()
         if leaked.all():
             logger.warning("All images of %s, split %s, are also in train: none are left without leaks.", source, split)
     numbers = measure.measure(found, truth, label_names, leaked)
+    _warn_of_other_order(predictor, source, numbers["accuracy"], found, truth, label_names, loaded)
     if flip:
         both = among(with_flip(predictor), chosen, images, progress)
         again = measure.measure(both, truth, label_names, leaked)
@@ -131,6 +132,52 @@ def evaluate(
         split: numbers,
     }
     return results, found, truth
+
+
+def _opened(
+    predictor: Predictor,
+    source: str,
+    split: str | None,
+    revision: str | None,
+    labels: LabelSet,
+    reading: Reading,
+    group_by: str | None,
+) -> tuple[LabelledSplits, str, Pixels, Pixels | None]:
+    """The data set; the split to measure, its images, and those of train where these may leak into it."""
+    seed, reading = trained_on.cut_of(predictor.models, source, reading)
+    loaded = dataset.load(source, revision, seed, keep=group_by, labels=labels, reading=reading)
+    split = dataset.chosen_split(loaded, split, source)
+    if split == ALL:
+        trained_on.warn_of_all(predictor.models, source)
+    may_leak = "train" in loaded and split not in ("train", ALL)
+    names = [split, "train"] if may_leak else [split]
+    pixels = decode_splits(loaded, names, source, reading.skip_unreadable)
+    dataset.say_left_out(loaded, [split])
+    return loaded, split, pixels[split], pixels["train"] if may_leak else None
+
+
+def _warn_of_other_order(
+    predictor: Predictor,
+    source: str,
+    accuracy: float,
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    names: tuple[str, ...],
+    loaded: LabelledSplits,
+) -> None:
+    """Says where the answers fit the labels much better once these are renamed, and the label map that does it."""
+    predictions = probabilities.argmax(1)
+    order = label_permutation.find(predictions, truth, len(names))
+    if order is None:
+        return
+    renamed = float((predictions == np.array(order)[truth]).mean())
+    meant = {name: names[place] for name, place in zip(names, order, strict=True)}
+    logger.warning(
+        "The answers of %s to %s look like labels in another order: %s. Renamed so, the accuracy is %.1f %% instead of "
+        "%.1f %%. If the data set numbers its classes otherwise than FER2013:\n%s", predictor.name, source,
+        label_order.told(tuple(meant), tuple(meant.values())), 100 * renamed, 100 * accuracy,
+        label_order.mending(loaded.spellings, {name: name for name in loaded.spellings} | meant),
+    )  # fmt: skip
 
 
 def _common_classes(predictor: Predictor, data_names: tuple, counts: np.ndarray) -> tuple[dict[str, str], dict]:

@@ -1,5 +1,6 @@
 """What a classifier loses on corrupted images, and how often small changes change its mind."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -26,7 +27,7 @@ def measure(
         images: uint8 (N, 48, 48), 0-255, on the CPU; N > 0.
         labels: int64 (N,).
         seed: of noise, directions and sides.
-        progress: a bar on standard error, where that is a terminal.
+        progress: a bar on standard error; where that is no terminal, a line each half minute.
 
     Returns:
         Ready for JSON; all shares in 0..1:
@@ -44,7 +45,9 @@ def measure(
     """
     truth = np.asarray(labels)
     steps = 1 + len(CORRUPTIONS) * len(SEVERITIES) + 1 + len(SHIFTS)
-    with tqdm(total=steps, desc="robustness", unit="pass", leave=False, disable=None if progress else True) as bar:
+    # A file or a notebook would keep each state of the bar.
+    often = {} if sys.stderr is not None and sys.stderr.isatty() else {"mininterval": 30, "delay": 10}
+    with tqdm(total=steps, desc="robustness", unit="pass", leave=False, disable=not progress, **often) as bar:
 
         def choose(changed: torch.Tensor) -> np.ndarray:
             choices = predict(changed).argmax(1)
@@ -54,6 +57,7 @@ def measure(
         first = choose(images)
         found = {}
         for name in CORRUPTIONS:
+            bar.set_description(f"robustness, {name}", refresh=False)
             accuracy = [_share(choose(corrupt(images, name, severity, seed)) == truth) for severity in SEVERITIES]
             found[name] = {"accuracy": accuracy, "mean": float(np.mean(accuracy))}
         flipped = _share(choose(images.flip(2)) == first)

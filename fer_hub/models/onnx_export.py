@@ -21,6 +21,7 @@ from fer_hub import __version__
 from fer_hub.atomic_files import write_atomically
 from fer_hub.data.label_sets import FER2013, LabelSet
 from fer_hub.data.pixels import stratified_sample
+from fer_hub.data.reading import AS_FOUND, Reading
 from fer_hub.errors import UserError
 from fer_hub.images import SIZE
 from fer_hub.metrics.intervals import wilson
@@ -48,6 +49,7 @@ def export(
     int8: bool = False,
     dataset_name: str | None = None,
     labels: LabelSet = FER2013,
+    reading: Reading = AS_FOUND,
 ) -> dict:
     """Writes `folder/onnx/model.onnx`, and with `int8` `model_int8.onnx`, which is also measured.
 
@@ -58,6 +60,7 @@ def export(
         dataset_name: a source as `dataset.load` takes; for `int8`: its train split calibrates, its validation split
             measures.
         labels: what its labels mean.
+        reading: as for `dataset.load`.
 
     Returns:
         `opset` and `files` (`path`, `bytes`); with `int8` also `dataset_name`, `float32` and `int8` (`n`, `accuracy`,
@@ -71,7 +74,7 @@ def export(
     if int8 and not dataset_name:
         raise UserError("int8 is calibrated and measured on images: add --dataset_name, for example data/fer2013.")
     if int8:  # the data come first: if they do not open, nothing is written
-        splits = trained_on.load(model, dataset_name, labels)
+        splits = trained_on.load(model, dataset_name, labels, reading)
         validation, calibration = splits["validation"], stratified_sample(splits["train"], CALIBRATION_IMAGES, seed=0)
 
     exact_file, coarse_file = (Path(folder) / "onnx" / name for name in ("model.onnx", "model_int8.onnx"))

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from fer_hub.data import dataset
 from fer_hub.data.label_sets import LabelSet
 from fer_hub.data.pixels import Pixels, decode_splits, stratified_sample
 from fer_hub.data.reading import AS_FOUND, Reading
+from fer_hub.data.split_names import ALL
 from fer_hub.errors import UserError
 from fer_hub.hub import model_folder
+from fer_hub.labels import match
 from fer_hub.models.model import FERModel
 
 logger = logging.getLogger(__name__)
@@ -44,6 +48,38 @@ def load(model: FERModel, dataset_name: str, labels: LabelSet, reading: Reading 
     return {
         name: stratified_sample(part, most, seed) if most and name != "train" else part for name, part in pixels.items()
     }
+
+
+def load_other(
+    model: FERModel, dataset_name: str, labels: LabelSet, reading: Reading = AS_FOUND
+) -> tuple[str, dict[str, Pixels]]:
+    """Opens a data set that the model need not have been trained on, without a cut.
+
+    Returns:
+        The split to fit on: validation, or else all of a data set without splits, test or train; and the splits, with
+        the labels numbered as the model's classes.
+
+    Raises:
+        UserError: as `load`; the data set may lack some of the model's classes, not the other way round.
+    """
+    seed, reading = cut_of([model], dataset_name, reading)
+    loaded = dataset.load(dataset_name, seed=seed, labels=labels, reading=reading)
+    fitted = next(name for name in ("validation", ALL, "test", "train") if name in loaded)
+    names = tuple(loaded[fitted].features["label"].names)
+    matched = match(names, model.label_names)
+    pixels = decode_splits(loaded, list(loaded), dataset_name, reading.skip_unreadable)
+    dataset.say_left_out(loaded, loaded)
+    used = {names[label] for part in pixels.values() for label in part.labels.unique().tolist()}
+    if used - matched.keys():
+        raise UserError(
+            f"{dataset_name} has images of {', '.join(sorted(used - matched.keys()))}, which the model does not know "
+            f"({', '.join(model.label_names)}). Open it with the same --label_set or --label_map as the training, or leave "
+            "these labels out: null in a label map."
+        )
+    places = torch.tensor([model.label_names.index(matched[name]) if name in matched else -1 for name in names])
+    if fitted != "validation":
+        logger.warning("%s has no validation split: its %s images are fitted on.", dataset_name, fitted)
+    return fitted, {name: Pixels(part.images, places[part.labels]) for name, part in pixels.items()}
 
 
 def as_trained(model: FERModel, reading: Reading) -> Reading:

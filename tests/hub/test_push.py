@@ -208,8 +208,14 @@ def test_a_login_that_may_only_read(exists, hub, online, folder, monkeypatch):
 
 
 def test_somebody_elses_name(hub, online, folder):
-    with pytest.raises(UserError, match="403"):
+    with pytest.raises(UserError, match="user may not write to other, which is somebody else's \\(403\\).*user/model"):
         push_model(folder, "other/model")
+    hub.add_repo("team/theirs")
+    hub.fault(None, "auth-check", status=403, times=None)
+    with pytest.raises(UserError, match="user may not write to team"):
+        push_model(folder, "team/theirs")
+    with pytest.raises(UserError, match="other/model cannot be created by user"):
+        push_model(folder, "other/model", dry_run=True)
     with pytest.raises(UserError, match="other/model cannot be created by user: name a repository of user"):
         check_write_access("other/model", "x")
     assert check_write_access(None, "my paper") == "user/my-paper"

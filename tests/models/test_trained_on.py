@@ -93,7 +93,14 @@ def test_other_labels_are_not_taken_for_other_images(trained, source, caplog):
     assert "another seed" not in caplog.text
 
 
-def test_other_data_are_not_cut_by_the_seed_of_the_training(trained, source):
-    model = trained(source="elsewhere")
-    results, *_ = evaluate(of_model(model, "model"), source, "validation", progress=False)
-    assert results["fingerprint"] == cut(source, 0)
+def test_nothing_is_cut_from_other_data(trained, source):
+    predictor = of_model(trained(source="elsewhere"), "model")
+    results, *_ = evaluate(predictor, source, None, progress=False)
+    assert results["all"]["n"] == 140 and "dedup" not in results["all"]
+    with pytest.raises(UserError, match="no validation split; it has all. Measure another: --split all"):
+        evaluate(predictor, source, "validation", progress=False)
+
+
+def test_all_images_of_a_training_are_said_to_be_known(trained, source, caplog):
+    results, *_ = evaluate(of_model(trained(), "model"), source, "all", progress=False)
+    assert results["all"]["n"] == 140 and "was trained on some of all images" in caplog.text
