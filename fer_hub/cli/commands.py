@@ -169,7 +169,8 @@ def calibrate(given) -> tuple[dict, str]:
     return done, (
         f"{given.output_dir or given.model}: temperature {done['temperature']:.4f}, folded into the weights\n"
         f"  {done['split']} of {given.dataset_name}, n {done['n']:,}: "
-        f"ECE {before['ece']:.4f} -> {after['ece']:.4f}, loss {before['loss']:.4f} -> {after['loss']:.4f}, accuracy {before['accuracy']:.4f} -> {after['accuracy']:.4f}\n"
+        f"ECE {before['ece']:.4f} -> {after['ece']:.4f}, loss {before['loss']:.4f} -> {after['loss']:.4f}, "
+        f"accuracy {before['accuracy']:.4f} -> {after['accuracy']:.4f}\n"
         f"  uncertain below {threshold if threshold is None else round(threshold, 4)}"
     )
 

@@ -135,6 +135,10 @@ def calibrate(
 
     # All is measured before anything is written.
     recorded = [split for split in ("validation", "test") if split in results]
+    for split in set(recorded) - pixels.keys():
+        recorded.remove(split)
+        del results[split]
+        logger.warning("%s: the results of the old weights are left out: fer-hub evaluate", split)
     for split in recorded:
         has_leaks = split == "test" and "train" in pixels
         leaked = duplicates.also_in(pixels[split], [pixels["train"]]) if has_leaks else None

@@ -29,6 +29,7 @@ from fer_hub import __version__
 from fer_hub.errors import HubError, UserError
 from fer_hub.hub import card, model_folder
 from fer_hub.hub.errors import commit_may_have_arrived, explain
+from fer_hub.hub.namespaces import of_refusal, require_own
 
 ATTEMPTS = 4
 LONGEST_WAIT = 60  # seconds; a Hub that asks for more gets the user's decision
@@ -146,7 +147,7 @@ def push_files(
             trouble = explain(error, repo_id, target.api)
             if trouble is None:
                 raise
-            reason = _of_the_namespace(error, target) or trouble.reason
+            reason = of_refusal(error, repo_id, target.api) or trouble.reason
             target.sent = target.sent or commit_may_have_arrived(error)
             if not trouble.passing or attempt == ATTEMPTS or trouble.wait > LONGEST_WAIT:
                 raise trouble.kind(
@@ -187,7 +188,7 @@ def check_write_access(repo_id: str | None, default_name: str, token: str | None
         if repo_id is None or not api.repo_exists(repo_id):
             me = api.whoami()
             target.repo_id = repo_id = repo_id or f"{me['name']}/{re.sub('[^A-Za-z0-9_.-]+', '-', default_name)}"
-            _require_own_namespace(repo_id, me)
+            require_own(repo_id, me)
             if me.get("auth", {}).get("accessToken", {}).get("role") == "read":
                 raise UserError("this login may only read: hf auth login with a token that has write access.")
         else:
@@ -244,7 +245,7 @@ def _push_once(
     if head is None and not dry_run:
         head = _create(target)
     elif head is None:
-        _require_own_namespace(target.repo_id, api.whoami())
+        require_own(target.repo_id, api.whoami())
     elif head is not None and not target.created:
         _require_write(target)
     held = _files_at(target, head) if head else {}
@@ -330,34 +331,6 @@ def _require_name(repo_id: str) -> None:
 def _require_token(api: HfApi) -> None:
     if not (api.token or get_token()):
         raise LocalTokenNotFoundError
-
-
-def _require_own_namespace(repo_id: str, me: dict) -> None:
-    """Raises UserError where a new repository would be somebody else's."""
-    names = _namespaces(me)
-    if repo_id.split("/")[0] not in names:
-        raise UserError(f"{repo_id} cannot be created by {me['name']}: name a repository of {' or '.join(names)}.")
-
-
-def _of_the_namespace(error: Exception, target: _Target) -> str | None:
-    """What a refusal means where the repository is somebody else's: a login with more rights would not help."""
-    if getattr(getattr(error, "response", None), "status_code", None) != 403:
-        return None
-    try:
-        me = target.api.whoami()
-    except Exception:  # the refusal itself is said in any case
-        return None
-    namespace, name = target.repo_id.split("/")
-    if namespace in _namespaces(me):
-        return None
-    return (
-        f"{me['name']} may not write to {namespace}, which is somebody else's (403). Name a repository of "
-        f"{' or '.join(_namespaces(me))}, such as {me['name']}/{name}."
-    )
-
-
-def _namespaces(me: dict) -> list[str]:
-    return [me["name"], *(organization["name"] for organization in me.get("orgs", []))]
 
 
 def _require_write(target: _Target) -> None:

@@ -71,10 +71,11 @@ def load_other(
     dataset.say_left_out(loaded, loaded)
     used = {names[label] for part in pixels.values() for label in part.labels.unique().tolist()}
     if used - matched.keys():
+        unknown = ", ".join(sorted(used - matched.keys()))
         raise UserError(
-            f"{dataset_name} has images of {', '.join(sorted(used - matched.keys()))}, which the model does not know "
-            f"({', '.join(model.label_names)}). Open it with the same --label_set or --label_map as the training, or leave "
-            "these labels out: null in a label map."
+            f"{dataset_name} has images of {unknown}, which the model does not know "
+            f"({', '.join(model.label_names)}). Open it with the same --label_set or --label_map as the training, or "
+            "leave these labels out: null in a label map."
         )
     places = torch.tensor([model.label_names.index(matched[name]) if name in matched else -1 for name in names])
     if fitted != "validation":
