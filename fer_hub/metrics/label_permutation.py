@@ -1,11 +1,12 @@
 """Whether a model's answers fit the labels better once these are renamed: numbers in another order look like this."""
 
+import math
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-LEAST_IMAGES = 5  # of a class, before anything is said about it
-LEAST_SHARE = 0.4  # of its images that the other class must get, on average
-LEAST_GAIN = 0.25  # of that share over the class's own
+LEAST_SHARE = 0.2  # of the images of each class that is renamed
+LEAST_MEAN = 0.4  # of these shares
 
 
 def find(predictions: np.ndarray, labels: np.ndarray, classes: int) -> list[int] | None:
@@ -17,19 +18,20 @@ def find(predictions: np.ndarray, labels: np.ndarray, classes: int) -> list[int]
         classes: how many there are.
 
     Returns:
-        For each class the one that its images are taken for; None where that is mostly itself, or where most of the
-        moved classes have no clear other one.
+        For each class the one that its images are taken for; None where that is itself for all, or where it is not
+        clear for some.
     """
     confusion = np.zeros((classes, classes))
     np.add.at(confusion, (labels, predictions), 1)
-    counts = confusion.sum(1)
-    shares = confusion / np.maximum(counts, 1)[:, None]
+    counts = np.maximum(confusion.sum(1), 1)
+    shares = confusion / counts[:, None]
     _, best = linear_sum_assignment(-shares)
     moved = np.flatnonzero(best != np.arange(classes))
-    if not len(moved) or counts[moved].min() < LEAST_IMAGES:
+    if not len(moved):
         return None
     others, own = shares[moved, best[moved]], shares[moved, moved]
-    clear = int((shares[moved].argmax(1) == best[moved]).sum())
-    if 3 * clear < 2 * len(moved) or others.mean() < LEAST_SHARE or others.mean() - own.mean() < LEAST_GAIN:
-        return None
-    return best.tolist()
+    is_clear = others.min() >= LEAST_SHARE and others.mean() >= LEAST_MEAN and (others > own).all()
+    # Chance answers fit one of all orders, too: Hoeffding's bound for the best of them, at e^-2.
+    gain = float(((others - own) * counts[moved]).sum())
+    by_chance = math.sqrt(2 * counts[moved].sum() * (math.lgamma(classes + 1) + 2))
+    return best.tolist() if is_clear and gain > by_chance else None

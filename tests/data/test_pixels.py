@@ -10,8 +10,9 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
+from fer_hub.data import dataset
 from fer_hub.data import pixels as module
-from fer_hub.data.pixels import Pixels, decode, stratified_sample
+from fer_hub.data.pixels import Pixels, decode, decode_splits, stratified_sample
 from fer_hub.data.sources import features, png
 from fer_hub.errors import UserError
 from fer_hub.images import to_gray_square
@@ -252,3 +253,51 @@ def test_sample_of_all_is_all(uneven, count):
 def test_sample_smaller_than_the_number_of_classes_is_refused(uneven):
     with pytest.raises(UserError, match="stratified sample of 6 images"):
         stratified_sample(uneven, 6, seed=0)
+
+
+# --- pictures that cannot be read ---
+
+
+def broken_splits(rows, count=30, files=()):
+    """A train split whose rows are broken in turn: no picture, cut off, text, and a file that is not there."""
+    good = [{"bytes": png(np.full((4, 4), row, np.uint8)), "path": None} for row in range(count)]
+    kinds = [b"", good[0]["bytes"][:30], b"<html>", None]
+    for number, row in enumerate(rows):
+        data = kinds[number % 4]
+        good[row] = {"bytes": data, "path": "nowhere/x.png" if data is None else None}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    table = datasets.Dataset.from_dict({"image": good, "label": [row % 2 for row in range(count)]}, features=features)
+    splits = dataset.LabelledSplits(train=table)
+    splits.left_out = {"train": {"contempt": 2}}
+    return splits
+
+
+def test_all_unreadable_pictures_are_listed():
+    with pytest.raises(UserError) as caught:
+        decode_splits(broken_splits([2, 5, 7, 11]), ["train"], "faces")
+    told = str(caught.value).splitlines()
+    assert told[0].startswith("faces, split train: 4 of 30 images cannot be read.") and "--skip_unreadable" in told[0]
+    assert [line.split(":")[0].strip() for line in told[1:]] == ["row 2", "row 5", "row 7", "row 11"]
+    assert "nowhere/x.png: No such file" in told[-1]
+
+
+def test_of_many_unreadable_pictures_twenty_are_listed():
+    with pytest.raises(UserError) as caught:
+        decode(broken_splits(range(4, 70, 2), count=80)["train"], "faces")
+    told = str(caught.value).splitlines()
+    assert "33 of 80 images" in told[0] and len(told) == 22 and told[-1] == "  ... and 13 more"
+    assert len(str(caught.value)) < 4000
+
+
+def test_unreadable_pictures_are_skipped_said_and_recorded(caplog):
+    splits = broken_splits([2, 5, 7, 11])
+    found = decode_splits(splits, ["train"], "faces", skip_unreadable=True)["train"]
+    rows = [row for row in range(30) if row not in (2, 5, 7, 11)]
+    assert found.images[:, 0, 0].tolist() == rows and found.labels.tolist() == [row % 2 for row in rows]
+    assert len(splits["train"]) == 26 and splits.left_out["train"] == {"contempt": 2, "not a readable image": 4}
+    assert "4 of 30 images cannot be read. They are left out." in caplog.text and "row 11" in caplog.text
+    caplog.clear()
+    again = decode_splits(splits, ["train"], "faces", skip_unreadable=True)["train"]
+    assert again.fingerprint == found.fingerprint and not caplog.messages
+    with pytest.raises(UserError, match="faces, split train: no image can be read"):
+        decode_splits(broken_splits(range(3), count=3), ["train"], "faces", skip_unreadable=True)

@@ -11,6 +11,7 @@ from fer_hub import EMOTIONS, FERModel, UserError
 from fer_hub.data import dataset
 from fer_hub.data.label_sets import FER2013, LabelSet
 from fer_hub.data.pixels import decode
+from fer_hub.data.reading import Reading
 from fer_hub.evaluation.predictors import ensemble, of_model, with_flip
 from fer_hub.evaluation.report import evaluate
 from fer_hub.models import trained_on
@@ -56,6 +57,21 @@ def test_the_cut_is_that_of_the_training(trained, source):
 def test_samples_are_those_of_the_training(trained, source):
     sampled = trained_on.load(trained(max_eval_samples=7), source, FER2013)
     assert len(sampled["validation"]) == 7 and len(sampled["train"]) == 126
+
+
+def test_the_groups_are_those_of_the_training(trained, source, tmp_path):
+    """Persons as folders below the classes: a cut by them is repeated, for validation and for its fingerprint."""
+    for file in sorted(Path(source).glob("*/*.png")):
+        place = tmp_path / "grouped" / file.parent.name / f"s{int(file.stem) // 2}" / file.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(file)
+    grouped = str(tmp_path / "grouped")
+    by_subject = decode(dataset.load(grouped, seed=SEED, reading=Reading(group_column="subject"))["validation"], "cut")
+    model = trained(source=grouped, group_column="subject", fingerprint=by_subject.fingerprint)
+    assert by_subject.fingerprint != cut(grouped, SEED) and len(by_subject) == 14
+    assert trained_on.load(model, grouped, FER2013)["validation"].fingerprint == by_subject.fingerprint
+    results, *_ = evaluate(of_model(model, "model"), grouped, "validation", progress=False)
+    assert results["fingerprint"] == by_subject.fingerprint
 
 
 def test_other_classes_are_refused(source):
