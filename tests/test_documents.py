@@ -261,7 +261,9 @@ def defines(file: str, name: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_that_are_named_exist(page):
-    pattern = r"(?:fer_hub|tests|benchmarks|docs|\.github|\.ci)/[\w./-]*|[\w-]+\.md|train\.py|app\.py|requirements[\w-]*\.txt"
+    pattern = (
+        r"(?:fer_hub|tests|benchmarks|docs|\.github|\.ci)/[\w./-]*|[\w-]+\.md|train\.py|app\.py|requirements[\w-]*\.txt"
+    )
     named = [code for code in inline_code(page.read_text()) if re.fullmatch(pattern, code)]
     assert [code for code in named if "NAME" not in code and not (ROOT / code).exists()] == []
 
