@@ -4,10 +4,14 @@ The model, the command line and everything that shows pictures to people read th
 the same numbers wherever it enters.
 """
 
+import base64
+import binascii
+import inspect
 import io
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +24,21 @@ SIZE = 48
 FILTER = Image.Resampling.BICUBIC
 MAX_PIXELS = 64_000_000  # a small file can claim any size; this many pixels take 0.2 GB as RGB
 CHANNEL_ORDERS = ("rgb", "bgr")
+_DATA = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{64,}={0,2}\s*")
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")  # of picture files
 
 
 def read(image: object, channel_order: str = "rgb") -> Image.Image:
     """Opens one picture.
 
     EXIF orientation is applied, alpha is dropped, 16 bits are scaled to 8, the first frame of an animation is taken.
+    Sensors of 10, 12 and 14 bits store their pictures in 16: where no pixel needs all 16, the fewest of 8, 10, 12 and
+    14 bits that hold the brightest pixel are the full range.
 
     Args:
         image: one of
-            a path, bytes, or an open binary file: any format that Pillow reads;
+            a path, bytes, an open binary file, base64 text or a base64 `data:` address: any format that Pillow reads;
             a PIL image, of mode 1, L, LA, P, RGB, RGBA, CMYK, YCbCr, HSV or I;16;
             an array (H, W), (H, W, 1), (H, W, 2: gray and alpha), (H, W, 3) or (H, W, 4: with alpha):
             bool, uint8 (0-255), uint16 (0-65535) or float (0-1);
@@ -42,6 +51,7 @@ def read(image: object, channel_order: str = "rgb") -> Image.Image:
 
     Raises:
         UserError: not a picture, damaged, empty, over 64 million pixels, or values whose range is not known.
+        TypeError: an upload or a call that has to be awaited first.
     """
     if channel_order not in CHANNEL_ORDERS:
         raise UserError(f"channel_order {channel_order!r} is not one of {', '.join(CHANNEL_ORDERS)}.")
@@ -56,11 +66,24 @@ def read(image: object, channel_order: str = "rgb") -> Image.Image:
         return _from_array(image, channel_order)
     if _is_tensor(image):
         return _from_tensor(image, channel_order)
-    if isinstance(image, str | Path | bytes | bytearray | memoryview) or hasattr(image, "read"):
+    if _is_file(image):
         return _from_file(image)
-    raise UserError(
-        f"a {type(image).__name__} is not a picture: give a path, bytes, a PIL image, an array or a tensor."
-    )
+    kind = type(image).__name__
+    if inspect.isawaitable(image) or hasattr(image, "__aiter__"):
+        raise TypeError(
+            f"a {kind} is not a picture yet: await it, or collect it with `async for`, and pass its result."
+        )
+    raise UserError(f"a {kind} is not a picture: give a path, bytes, a PIL image, an array or a tensor.")
+
+
+def require_on_error(on_error: str) -> None:
+    """Make sure that `on_error` says what to do with a picture that cannot be read.
+
+    Raises:
+        UserError: it is neither "raise" nor "skip".
+    """
+    if on_error not in ("raise", "skip"):
+        raise UserError(f"on_error {on_error!r} is not one of raise, skip.")
 
 
 def to_gray_square(image: object, channel_order: str = "rgb") -> np.ndarray:
@@ -86,24 +109,35 @@ def to_gray_square(image: object, channel_order: str = "rgb") -> np.ndarray:
 
 
 def are_many(images: object) -> bool:
-    """Whether `images` is several pictures, as `each` takes them, and not one."""
+    """Whether `images` is several pictures, as `each` takes them, and not one.
+
+    Raises:
+        UserError: an array (3, H, W) or (4, H, W), which may be either, or a table whose columns are not told.
+    """
     if isinstance(images, np.ndarray):
+        if images.dtype.kind in "OUT":  # of paths, or of pictures of several sizes
+            return images.ndim > 0
+        if images.ndim == 3 and images.shape[0] in (3, 4) and images.shape[2] > 4:
+            raise UserError(_channels_first(images.shape) + " Several gray pictures: list(array).")
         return images.ndim == 4 or (images.ndim == 3 and images.shape[2] > 4)
     if _is_tensor(images):
         return images.ndim == 4
-    one = isinstance(images, Image.Image | str | Path | bytes | bytearray | memoryview) or hasattr(images, "read")
-    return isinstance(images, Iterable) and not one
+    if isinstance(images, Mapping) or hasattr(images, "iterrows"):  # iterating would give the names of the columns
+        raise UserError(f'a {type(images).__name__} is not a list of pictures: give one column, such as data["path"].')
+    return isinstance(images, Iterable) and not (isinstance(images, Image.Image) or _is_file(images))
 
 
 def each(images: object) -> Iterator[object]:
     """The single pictures of what a user hands over, one at a time.
 
     Args:
-        images: one picture as for `read`, any iterable of such, an array (N, H, W) or (N, H, W, C), or a tensor
-            (N, C, H, W). Three dimensions are one picture where the channels' place says 1 to 4.
+        images: one picture as for `read`, any iterable of such (a list, an iterator, a column of a table, an array of
+            paths), an array (N, H, W) or (N, H, W, C), or a tensor (N, C, H, W). Three dimensions are one picture
+            where the channels' place says 1 to 4.
 
     Raises:
-        UserError: a tensor (N, H, W), which cannot be told from (C, H, W) for every N.
+        UserError: a tensor (N, H, W), which cannot be told from (C, H, W) for every N; an array (3, H, W) or
+            (4, H, W), likewise.
     """
     yield from images if are_many(images) else (images,)
 
@@ -113,12 +147,23 @@ def _is_tensor(image: object) -> bool:
     return torch is not None and isinstance(image, torch.Tensor)
 
 
+def _is_file(image: object) -> bool:
+    return isinstance(image, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(image, "read")
+
+
 def _from_file(file) -> Image.Image:
     name = "the picture"
-    if isinstance(file, str | Path):
-        name = str(file)
-        if name.startswith(("http://", "https://", "data:")):
-            raise UserError(f"{name[:80]} is an address, not a file: download it first.")
+    if inspect.iscoroutinefunction(getattr(file, "read", None)):
+        raise TypeError(f"a {type(file).__name__} is read with await: pass its content, await upload.read().")
+    if isinstance(file, io.TextIOBase):
+        raise UserError('a file in text mode is not a picture: open it as bytes, open(path, "rb").')
+    if isinstance(file, str) and (decoded := _decoded(file)) is not None:
+        file = io.BytesIO(decoded)
+    elif isinstance(file, str | os.PathLike):
+        file = os.fsdecode(file)
+        name = file if len(file) <= 120 else f"...{file[-117:]}"
+        if file.startswith(("http://", "https://")):
+            raise UserError(f"{file[:80]} is an address, not a file: download it first.")
         file = Path(os.path.expanduser(file))
     elif not hasattr(file, "read"):
         file = io.BytesIO(file)
@@ -136,7 +181,30 @@ def _from_file(file) -> Image.Image:
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # each format's decoder fails in its own way
         if isinstance(error, UserError):
             raise
+        if getattr(error, "errno", None):  # the system's, such as a name that is too long
+            raise UserError(f"cannot open {name}: {error.strerror}.") from error
         raise UserError(f"{name} is damaged: {error}. Fetch or save it again.") from error
+
+
+def _decoded(text: str) -> bytes | None:
+    """The file in a base64 text; None where the text is something else, such as a path."""
+    is_data = text[:5].lower() == "data:"
+    start = _DATA.match(text)
+    if is_data and not start:
+        raise UserError("only base64 is read of data: addresses, data:image/png;base64,...")
+    if not start and (not _BASE64.fullmatch(text) or os.path.exists(text[:4096])):
+        return None
+    content = re.sub(r"\s", "", text[start.end() if start else 0 :]).rstrip("=")
+    try:
+        decoded = base64.b64decode(
+            content.replace("-", "+").replace("_", "/") + "=" * (-len(content) % 4), validate=True
+        )
+    except binascii.Error as error:
+        if not start:
+            return None
+        raise UserError(f"the data: address is damaged: {error}.") from error
+    # A long path without a dot in it consists of base64's letters too.
+    return decoded if start or decoded.startswith(_MAGIC) else None
 
 
 def _from_tensor(tensor, channel_order: str) -> Image.Image:
@@ -154,6 +222,8 @@ def _from_tensor(tensor, channel_order: str) -> Image.Image:
 
 
 def _from_array(array: np.ndarray, channel_order: str) -> Image.Image:
+    if array.ndim == 3 and array.shape[0] in (1, 2, 3, 4) and array.shape[2] > 4:
+        raise UserError(_channels_first(array.shape))
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] > 4):
         raise UserError(f"an array of shape {array.shape} is no picture: (H, W), or (H, W, C) with 1 to 4 channels.")
     _require_size(array.shape[1], array.shape[0], "the array")
@@ -164,7 +234,7 @@ def _from_array(array: np.ndarray, channel_order: str) -> Image.Image:
     if array.dtype == bool:
         array = array * np.uint8(255)
     elif array.dtype == np.uint16:
-        array = array // 257
+        array = _from_16_bits(array)
     elif array.dtype.kind == "f":
         low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):  # NaN fails both
@@ -175,11 +245,24 @@ def _from_array(array: np.ndarray, channel_order: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array.astype(np.uint8)))
 
 
+def _channels_first(shape: tuple[int, ...]) -> str:
+    return (
+        f"an array of shape {shape} has its channels first, as tensors have them; arrays have them last: "
+        "array.transpose(1, 2, 0)."
+    )
+
+
+def _from_16_bits(array: np.ndarray) -> np.ndarray:
+    """Pixels of 16 bits, or of fewer bits stored in 16, as uint8."""
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if array.max() < 2**bits)
+    return (array.astype(np.uint32) * 255 // (2**bits - 1)).astype(np.uint8)
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     _require_size(image.width, image.height, "the picture")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))
+        return Image.fromarray(_from_16_bits(np.asarray(image).astype(np.uint16)))
     if image.mode in ("I", "F"):
         raise UserError(
             f"a picture of mode {image.mode!r} (32-bit pixels) has no stated value range; save it as 8 or 16 bit."

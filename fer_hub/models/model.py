@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import fer_hub.models.after_fork  # noqa: F401 (lets models answer in forked processes)
 from fer_hub import images
 from fer_hub.atomic_files import write_atomically, write_json, write_text
 from fer_hub.errors import UserError
@@ -90,7 +91,9 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         self._fetched: dict[tuple[str, str], str] = {}  # the commit that it came from, by repository and branch
 
     @torch.inference_mode()
-    def predict(self, pictures: object, channel_order: str = "rgb") -> list[dict[str, float]]:
+    def predict(
+        self, pictures: object, channel_order: str = "rgb", on_error: str = "raise"
+    ) -> list[dict[str, float] | None]:
         """Probabilities of pictures that show one face each, cut closely.
 
         Args:
@@ -98,6 +101,8 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
                 (H, W), (H, W, C), (N, H, W) or (N, H, W, C), tensors (C, H, W) or (N, C, H, W); uint8 0-255 or float
                 0-1. Read one batch at a time: an iterator of a million needs no more memory than one of 64.
             channel_order: of arrays and tensors in colour: "rgb", or "bgr" as OpenCV has them.
+            on_error: "raise" stops at the first picture that cannot be read; "skip" gives None for it, with a warning
+                in the log, and goes on.
 
         Returns:
             For each picture, also for a single one, a dict of emotion -> probability in 0..1, in the order of
@@ -105,23 +110,33 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
 
         Raises:
             UserError: something is not a picture; the message says which.
+            TypeError: an upload that has to be awaited first.
         """
+        images.require_on_error(on_error)
         was_training, device = self.training, next(self.parameters()).device
         self.eval()
         try:
             found, rest = [], images.each(pictures)
             while batch := list(islice(rest, BATCH)):
                 squares = []
-                for picture in batch:
+                for number, picture in enumerate(batch, start=len(found)):
                     try:
                         squares.append(images.to_gray_square(picture, channel_order))
                     except UserError as error:
-                        raise UserError(f"picture {len(found) + len(squares)} (from 0): {error}") from error
-                faces = torch.from_numpy(np.stack(squares)).to(device)
-                found += self(faces).float().softmax(1).tolist()
+                        if on_error == "raise":
+                            raise UserError(f"picture {number} (from 0): {error}") from error
+                        logger.warning("picture %d (from 0) is skipped: %s", number, error)
+                        squares.append(None)
+                read = [square for square in squares if square is not None]
+                rows = iter(self._probabilities(np.stack(read), device) if read else ())
+                found += [None if square is None else next(rows) for square in squares]
         finally:
             self.train(was_training)
-        return [dict(zip(self.label_names, row, strict=True)) for row in found]
+        return found
+
+    def _probabilities(self, squares: np.ndarray, device: torch.device) -> list[dict[str, float]]:
+        rows = self(torch.from_numpy(squares).to(device)).float().softmax(1).tolist()
+        return [dict(zip(self.label_names, row, strict=True)) for row in rows]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of gray images.
@@ -130,12 +145,13 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             images: uint8 (B, 48, 48), 0-255.
 
         Returns:
-            float (B, C), in the order of `label_names`.
+            float (B, C), in the order of `label_names`; of the type of the weights, after `half()` or `double()` too.
         """
         x = images.unsqueeze(1).to(torch.float32).div_(255)
         if (self.mean, self.std) != (0.0, 1.0):
             x = x.sub_(self.mean).div_(self.std)
-        return self.network(x.expand(-1, self.in_chans, -1, -1))
+        weights = next(self.network.parameters())
+        return self.network(x.expand(-1, self.in_chans, -1, -1).to(weights.dtype))
 
     @property
     def num_parameters(self) -> int:

@@ -71,10 +71,23 @@ class RetinaFace:
 
     def __init__(self, threshold: float = THRESHOLD):
         self.threshold = threshold
+        self._session = self._opened()
+
+    @staticmethod
+    def _opened() -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = min(THREADS, os.cpu_count() or 1)
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(_weights(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(_weights(), options, providers=["CPUExecutionProvider"])
+
+    def __getstate__(self) -> dict:
+        """Leave the session out, which cannot be pickled or copied: the copy opens its own, in 50 ms."""
+        return {name: value for name, value in vars(self).items() if name != "_session"}
+
+    def __setstate__(self, state: dict) -> None:
+        """Open a session of its own."""
+        vars(self).update(state)
+        self._session = self._opened()
 
     def __call__(self, image: Image.Image) -> list[Detection]:
         """Finds the faces of a picture.
