@@ -53,8 +53,7 @@ def read(image: object, channel_order: str = "rgb") -> Image.Image:
         UserError: not a picture, damaged, empty, over 64 million pixels, or values whose range is not known.
         TypeError: an upload or a call that has to be awaited first.
     """
-    if channel_order not in CHANNEL_ORDERS:
-        raise UserError(f"channel_order {channel_order!r} is not one of {', '.join(CHANNEL_ORDERS)}.")
+    require_channel_order(channel_order)
     if isinstance(image, Image.Image):
         try:
             return _eight_bits(image)
@@ -74,6 +73,16 @@ def read(image: object, channel_order: str = "rgb") -> Image.Image:
             f"a {kind} is not a picture yet: await it, or collect it with `async for`, and pass its result."
         )
     raise UserError(f"a {kind} is not a picture: give a path, bytes, a PIL image, an array or a tensor.")
+
+
+def require_channel_order(channel_order: str) -> None:
+    """Make sure that `channel_order` names an order of colours.
+
+    Raises:
+        UserError: it is neither "rgb" nor "bgr".
+    """
+    if channel_order not in CHANNEL_ORDERS:
+        raise UserError(f"channel_order {channel_order!r} is not one of {', '.join(CHANNEL_ORDERS)}.")
 
 
 def require_on_error(on_error: str) -> None:

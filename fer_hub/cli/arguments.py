@@ -20,6 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         result, text = given.run(given)
+        if said := json.dumps(result, indent=2) if given.json else text:
+            print(said, flush=True)
     except HubError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -29,8 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped: nothing is half done; the same line starts again", file=sys.stderr)
         return 130
-    try:
-        print(json.dumps(result, indent=2) if given.json else text, flush=True)
     except BrokenPipeError:  # whoever reads, such as head, has enough; Python would complain once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -67,6 +67,21 @@ def _parser() -> argparse.ArgumentParser:
                               "them up by face), a timeline NAME.png and an annotated NAME.mp4")  # fmt: skip
     predict.add_argument("--every", type=int, default=1, metavar="N",
                          help="look at each N-th picture of a video (default: 1)")  # fmt: skip
+
+    predict.add_argument("--crop", action="store_true", help="each picture is one face already, cut closely")
+    _limits(predict)
+
+    live = _command(subparsers, "live", commands.live, "watch a camera or a network stream and tell the expressions",
+                    "fer-hub live\n"
+                    "  fer-hub live rtsp://camera.local/stream --output faces.jsonl")  # fmt: skip
+    live.add_argument("source", nargs="?", default="0", metavar="SOURCE",
+                      help="a camera (its number or /dev/video0), an address that you trust (rtsp://, http://) or a "
+                           "video file (default: 0). Drawn in a window where there is a display")  # fmt: skip
+    live.add_argument("--model", help=f"{any_model} (default: fer-small)")
+    live.add_argument("--output", metavar="FILE",
+                      help="a new .csv or .jsonl, written line by line, or - for JSON lines on standard output; Ctrl-C "
+                           "ends it")  # fmt: skip
+    _limits(live)
 
     any_predictor = f"{any_model}; also a model of timm or transformers, FILE.onnx, or module:function"
     evaluate = _command(subparsers, "evaluate", commands.evaluate, "measure any model on a data set",
@@ -191,6 +206,12 @@ def _reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label_column_name", metavar="COLUMN",
                         help="of the labels (default: label, labels, emotion)")  # fmt: skip
     parser.add_argument("--skip_unreadable", action="store_true", help="leave broken images out instead of stopping")
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max_faces", type=int, metavar="N", help="only the N largest faces of a picture")
+    parser.add_argument("--min_face_size", type=float, default=0, metavar="PIXELS",
+                        help="leave out faces that are narrower or lower than this")  # fmt: skip
 
 
 def _into_page(parser: argparse.ArgumentParser, default: str) -> None:

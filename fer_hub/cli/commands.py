@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -59,8 +60,38 @@ def predict(given) -> tuple[dict, str]:
 
     # One face is little work, and waiting threads spin: a second one beside another busy process costs many times more.
     torch.set_num_threads(1)
-    found = predict_files.predict(given.files, given.model or DEFAULT_MODEL, given.output, given.every)
+    found = predict_files.predict(
+        given.files,
+        given.model or DEFAULT_MODEL,
+        given.output,
+        given.every,
+        crop=given.crop,
+        max_faces=given.max_faces,
+        min_face_size=given.min_face_size,
+    )
     return found, predict_files.as_text(found)
+
+
+def live(given) -> tuple[dict, str]:
+    import torch
+
+    from fer_hub.cli import live as watching
+    from fer_hub.hub.locate import DEFAULT_MODEL
+
+    if given.json and given.output == "-":
+        raise UserError("standard output takes one of --json and --output -: leave one out, or name a file.")
+    # What drivers and decoders print beside our messages is not for people.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    torch.set_num_threads(1)  # as for predict
+    found = watching.live(
+        given.source, given.model or DEFAULT_MODEL, given.output, given.max_faces, given.min_face_size
+    )
+    text = watching.as_text(found)
+    if given.output != "-":
+        return found, text
+    print(text, file=sys.stderr)
+    return found, ""
 
 
 def export(given) -> tuple[dict, str]:

@@ -25,7 +25,15 @@ from fer_hub.recognition.recognizer import EmotionRecognizer
 from fer_hub.recognition.video import Frame, Frames, to_csv, to_json
 
 
-def predict(inputs: Sequence[str], model: str = DEFAULT_MODEL, output: str | None = None, every: int = 1) -> dict:
+def predict(
+    inputs: Sequence[str],
+    model: str = DEFAULT_MODEL,
+    output: str | None = None,
+    every: int = 1,
+    crop: bool = False,
+    max_faces: int | None = None,
+    min_face_size: float = 0,
+) -> dict:
     """Finds the faces of pictures and videos and tells their expressions.
 
     Progress and what goes wrong are shown on standard error.
@@ -38,6 +46,9 @@ def predict(inputs: Sequence[str], model: str = DEFAULT_MODEL, output: str | Non
             row for each face of all pictures, and predictions.json with what is returned. Where two results would have
             one name, the later one becomes NAME_2. It must be new or empty, or hold the results of an earlier call.
         every: recognizes each `every`-th picture of a video.
+        crop: each picture is one face already, cut closely. Videos are refused then.
+        max_faces: as for `EmotionRecognizer`.
+        min_face_size: as for `EmotionRecognizer`.
 
     Returns:
         As JSON takes it: "model"; "files", a dict for each, in the order of `inputs`; "failed", how many of them could
@@ -56,13 +67,13 @@ def predict(inputs: Sequence[str], model: str = DEFAULT_MODEL, output: str | Non
     folder = None if output is None else Path(output).expanduser()
     if folder:
         sources = media_files.with_results(sources, inputs, folder)
-    recognizer = EmotionRecognizer.from_pretrained(model)
+    recognizer = EmotionRecognizer.from_pretrained(model, max_faces=max_faces, min_face_size=min_face_size)
     found = {"model": model, "files": [], "failed": 0}
     if folder:
         _write_tables(folder, found, recognizer)  # now: they mark the folder as ours, should this call be broken off
     with tqdm(total=len(sources), unit="file", leave=False, disable=None if len(sources) > 1 else True) as bar:
         for source in sources:
-            entry = _looked(recognizer, source, every)
+            entry = _looked(recognizer, source, every, crop)
             found["files"].append(entry)
             problem = entry.get("error") or entry.get("problem")
             if problem:
@@ -89,21 +100,23 @@ def as_text(found: dict) -> str:
 # --- looking -------------------------------------------------------------------------------------------------------
 
 
-def _looked(recognizer: EmotionRecognizer, source: Source, every: int) -> dict:
+def _looked(recognizer: EmotionRecognizer, source: Source, every: int, crop: bool) -> dict:
     if source.error:
         return {"file": source.file, "error": source.error}
+    if crop and source.is_video:
+        return {"file": source.file, "error": f"{source.file} is a video: --crop is for pictures of one face each."}
     try:
         for result in source.results[:1]:
             _make_folder(result.parent)
-        entry = _video(recognizer, source, every) if source.is_video else _picture(recognizer, source)
+        entry = _video(recognizer, source, every) if source.is_video else _picture(recognizer, source, crop)
     except UserError as error:  # also where a result cannot be written: that may be so of this one alone
         return {"file": source.file, "error": str(error)}
     return entry | {"written": [str(result) for result in source.results]} if source.results else entry
 
 
-def _picture(recognizer: EmotionRecognizer, source: Source) -> dict:
+def _picture(recognizer: EmotionRecognizer, source: Source, crop: bool) -> dict:
     picture = images.read(source.file)
-    faces = recognizer(picture)
+    faces = recognizer(picture, crop=crop)
     for result in source.results:
         _save(recognizer.draw(picture, faces), result)
     found = [face.to_dict() for face in faces]

@@ -57,11 +57,12 @@ def heat_map(model: FERModel, square: np.ndarray, label: str | None = None) -> n
     if label is not None and label not in model.label_names:
         raise UserError(f"label {label!r} is none of the model's: {', '.join(model.label_names)}.")
     own = _with_shared_weights(model).eval()
-    device = next(own.parameters()).device
+    weights = next(own.parameters())
+    device = weights.device
     with torch.inference_mode(False), torch.enable_grad():
         images = torch.tensor(square, device=device)[None]
         target = model.label_names.index(label) if label is not None else int(own(images).argmax())
-        layer = _last_map(own, torch.zeros(1, own.in_chans, SIZE, SIZE, device=device))
+        layer = _last_map(own, torch.zeros(1, own.in_chans, SIZE, SIZE, device=device, dtype=weights.dtype))
         cells = LayerGradientXActivation(own, layer).attribute(images, target=target).sum(1, keepdim=True).relu()
         heat = _over_crop(cells.detach().float(), own.network)
     return (heat / heat.max() if heat.any() else heat).cpu().numpy()

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Face:
-    """One face of a picture and what it shows.
+    """One face of a picture and what it shows; `to_dict()` is what `json.dumps` and web frameworks take.
 
     Attributes:
         probabilities: of each expression, 0..1, in the order of the model's labels; they sum to 1.

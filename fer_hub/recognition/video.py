@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,11 +40,11 @@ class Recognizer(Protocol):
 
 @dataclass(frozen=True)
 class Frame:
-    """What one recognized picture of a video shows.
+    """What one recognized picture of a video or stream shows.
 
     Attributes:
-        index: of the picture in the video, from 0.
-        time: seconds from the beginning of the file, as a player shows it.
+        index: of the picture in the video, from 0; of a live stream, counting the pictures that were dropped.
+        time: seconds from the beginning of the file, as a player shows it, or since the first picture of a stream.
         faces: those found in it; none where there is none.
     """
 
@@ -98,14 +99,15 @@ class Clip:
                 to the end of what can be read; an iteration that is given up leaves nothing.
 
         Raises:
-            UserError: the file is not there, no video, or its pictures have over 64 million pixels; `every` is not a
-                number from 1 on; `annotated` cannot be written.
+            UserError: it is no path, the file is not there, no video, or its pictures have over 64 million pixels;
+                `every` is not a number from 1 on; `annotated` cannot be written.
         """
         if not isinstance(every, int) or every < 1:
             raise UserError(f"every={every!r} is not a whole number from 1 on.")
         self.recognizer, self.every, self.progress = recognizer, every, progress
         self._new_tracker = lambda: Tracker(half_life, recognizer.model.abstention_threshold)
         self._new_tracker()  # refuses a wrong half-life before anything is decoded
+        _require_file(path)
         self._file = VideoFile(path)
         self.duration, self.frame_count = self._file.duration, self._file.picture_count
         self.annotated = None if annotated is None else Path(annotated).expanduser()
@@ -142,6 +144,26 @@ class Clip:
                     yield Frame(picture.index, picture.time, faces)
             if self.duration and not self.problem:
                 report(max(self.duration, picture.time))
+
+
+def _require_file(path: object) -> None:
+    if "://" in str(path)[:80] and isinstance(path, str):
+        raise UserError(
+            f"{path[:80]} is an address, not a file: download it first. Live ones: recognizer.stream(address), or "
+            "fer-hub live ADDRESS."
+        )
+    if isinstance(path, str | os.PathLike):
+        return
+    kind = type(path).__name__
+    if isinstance(path, bytes | bytearray | memoryview) or (hasattr(path, "read") and not hasattr(path, "isOpened")):
+        raise UserError(
+            f"a video is read from a file, not from a {kind}: write its bytes to one and give its path, "
+            'Path("clip.mp4").write_bytes(...).'
+        )
+    raise UserError(
+        f"a {kind} is not the path of a video: recognizer.stream(...) takes cameras, cv2.VideoCapture and iterators of "
+        "pictures."
+    )
 
 
 @contextmanager
@@ -189,21 +211,32 @@ def to_csv(frames: Iterable[Frame], path: str | Path) -> None:
     Raises:
         UserError: as iterating the clip does, or the file cannot be written; what was there is untouched.
     """
+    _write(csv_lines(frames), Path(path))
+
+
+def csv_lines(frames: Iterable[Frame], label_names: Sequence[str] = ()) -> Iterator[str]:
+    """Give the lines of `to_csv` one by one, while the frames come.
+
+    Args:
+        frames: any.
+        label_names: the model's; with them the first line comes at once, without them before the first face.
+
+    Yields:
+        Lines with their ends.
+    """
     columns = ["frame", "time", "track", "emotion", "uncertain", "left", "top", "right", "bottom", "detection_score"]
-
-    def rows():
-        header = False
-        for frame in frames:
-            for face in frame.faces:
-                if not header:
-                    header = True
-                    yield columns + list(face.probabilities)
-                found = face.track, face.emotion, int(face.uncertain), *face.box, face.detection_score
-                yield frame.index, round(frame.time, 6), *found, *face.probabilities.values()
-        if not header:
-            yield columns
-
-    _write(map(_csv_line, rows()), Path(path))
+    header = bool(label_names)
+    if header:
+        yield _csv_line([*columns, *label_names])
+    for frame in frames:
+        for face in frame.faces:
+            if not header:
+                header = True
+                yield _csv_line([*columns, *face.probabilities])
+            found = face.track, face.emotion, int(face.uncertain), *face.box, face.detection_score
+            yield _csv_line([frame.index, round(frame.time, 6), *found, *face.probabilities.values()])
+    if not header:
+        yield _csv_line(columns)
 
 
 def _csv_line(row: Iterable) -> str:
