@@ -1,8 +1,12 @@
 """What becomes of pictures of other modes, sizes and orientations."""
 
+import base64
 import io
+import os
+import tempfile
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from PIL import Image
@@ -137,6 +141,13 @@ def png(image=None, form="png"):
     return buffer.getvalue()
 
 
+def temporary(content):
+    file = tempfile.SpooledTemporaryFile()  # what web frameworks keep uploads in
+    file.write(content)
+    file.seek(0)
+    return file
+
+
 def with_alpha(array):
     return np.dstack([array, ALPHA])
 
@@ -145,6 +156,16 @@ SAME = {
     "PIL": lambda path: Image.fromarray(COLOUR),
     "path": lambda path: path,
     "string": lambda path: str(path),
+    "PathLike": lambda path: next(os.scandir(path.parent)),
+    "PathLike of bytes": lambda path: next(os.scandir(os.fsencode(path.parent))),
+    "element of an array": lambda path: np.array([str(path)])[0],
+    "base64": lambda path: base64.b64encode(png()).decode(),
+    "base64 in lines": lambda path: base64.encodebytes(png()).decode(),
+    "base64 for addresses": lambda path: base64.urlsafe_b64encode(png()).decode().rstrip("="),
+    "data": lambda path: "data:image/png;base64," + base64.b64encode(png()).decode(),
+    "data of a browser": lambda path: "data:;charset=utf-8;base64," + base64.b64encode(png(form="bmp")).decode(),
+    "open file": lambda path: path.open("rb"),
+    "temporary file": lambda path: temporary(path.read_bytes()),
     "bytes": lambda path: png(),
     "file": lambda path: io.BytesIO(png()),
     "RGB": lambda path: COLOUR,
@@ -237,12 +258,72 @@ def test_the_original_is_not_changed():
         (7, "a int is not a picture"),
         (None, "a NoneType is not a picture"),
         ([[0, 1], [1, 0]], "a list is not a picture"),
+        (io.StringIO("text"), r'open it as bytes, open\(path, "rb"\)'),
+        ("data:image/png;base64,A*AA", "the data: address is damaged"),
+        ("data:image/svg+xml,%3Csvg/%3E", "only base64 is read of data: addresses"),
+        ("data:image/png;base64," + base64.b64encode(b"no picture").decode(), "not a picture in a format"),
+        ("A" * 400, r"cannot open \.\.\.A+: File name too long"),
+        ("face\0.png", "null"),
+        (np.moveaxis(COLOUR, -1, 0), r"array\.transpose\(1, 2, 0\)"),
+        (np.moveaxis(with_alpha(COLOUR), -1, 0), r"array\.transpose\(1, 2, 0\)"),
+        (GRAY[None], r"array\.transpose\(1, 2, 0\)"),
     ],
     ids=lambda value: None if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_picture_is_refused(bad, words):
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as error:
         to_gray_square(bad)
+    assert len(str(error.value)) < 200
+
+
+class Upload:
+    async def read(self, size=-1):
+        return png()
+
+
+async def read_later():
+    return png()
+
+
+async def pictures_later():
+    yield png()
+
+
+@pytest.mark.parametrize("bad", [Upload, read_later, pictures_later], ids=lambda make: make.__name__)
+def test_what_is_awaited_first_is_a_type_error(bad):
+    thing = bad()
+    with pytest.raises(TypeError, match="await") as error:
+        to_gray_square(thing)
+    assert len(str(error.value)) < 200
+    if bad is read_later:
+        thing.close()
+
+
+@pytest.mark.parametrize("bad", [{"path": "a.png"}, pandas.DataFrame({"path": ["a.png"]})], ids=type)
+def test_a_table_is_not_a_list_of_pictures(bad):
+    with pytest.raises(UserError, match="give one column"):
+        list(each(bad))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_channels_first_arrays_have_one_answer(channels):
+    first = np.zeros((channels, 48, 64), np.uint8)
+    for take in (read, lambda array: list(each(array)), lambda array: [read(one) for one in each(array[None])]):
+        with pytest.raises(UserError, match=r"array\.transpose\(1, 2, 0\)"):
+            take(first)
+    assert len(list(each(list(first)))) == channels  # as the message says
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_fewer_bits_stored_in_sixteen_are_not_dark(bits):
+    """Infrared and depth cameras, and microscopes: the brightest pixel tells how many bits there are."""
+    top = 2**bits - 1
+    array = np.rint(GRAY / 255 * top).astype(np.uint16)
+    array[0, 0] = top
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "png")
+    for way in (array, file.getvalue(), torch.from_numpy(array)):
+        assert np.abs(to_gray_square(way)[1:].astype(int) - GRAY[1:]).max() <= 1
 
 
 def test_pictures_that_fail_late_are_refused(tmp_path):
@@ -281,7 +362,8 @@ def test_animations_give_their_first_frame():
         (GRAY, 1),
         (COLOUR, 1),
         (np.stack([GRAY] * 5), 5),
-        (np.stack([GRAY] * 3), 3),
+        (np.stack([GRAY] * 2), 2),
+        (np.stack([GRAY] * 3)[..., None], 3),
         (np.stack([COLOUR] * 3), 3),
         (torch.zeros(48, 48), 1),
         (torch.zeros(3, 48, 48), 1),
@@ -291,6 +373,10 @@ def test_animations_give_their_first_frame():
         ((name for name in "ab"), 2),
         ([], 0),
         (np.zeros((0, 48, 48), np.uint8), 0),
+        (np.array(["a.png", "b.png"]), 2),
+        (np.array(["a.png", b"bytes", GRAY], object), 3),
+        (pandas.Series(["a.png", "b.png"], index=[7, 9]), 2),
+        (pandas.Index(["a.png"]), 1),
     ],
     ids=lambda value: None if isinstance(value, int) else f"{type(value).__name__} {getattr(value, 'shape', '')}",
 )

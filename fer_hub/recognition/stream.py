@@ -171,7 +171,7 @@ def _require_pictures(source: object) -> None:
         raise UserError(
             'a stream is not read from bytes: write them to a file first, Path("clip.mp4").write_bytes(...).'
         )
-    if not isinstance(source, Iterable):
+    if not isinstance(source, Iterable | Image.Image):
         raise UserError(
             f"a {kind} is not a stream: give a camera (0), an address, a cv2.VideoCapture or an iterator of pictures."
         )
