@@ -193,6 +193,36 @@ def test_predict_is_the_same_for_every_form_of_a_picture(faces):
         assert model.predict(form) == expected
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("architecture", ["fer_paper_cnn", "fer_vgg", STOCK])
+def test_predict_in_other_precisions(architecture, dtype, faces):
+    torch.manual_seed(0)
+    model = FERModel(architecture, mean=0.5, std=0.25, in_chans=3 if architecture == STOCK else 1)
+    expected = [list(one.values()) for one in model.predict(faces.numpy())]
+    found = [list(one.values()) for one in model.to(dtype).predict(faces.numpy())]
+    assert logits(model, faces).dtype == dtype
+    np.testing.assert_allclose(found, expected, atol=1e-5 if dtype == torch.float64 else 0.05)
+
+
+def test_predict_skips_bad_pictures_where_asked(faces, caplog):
+    model = FERModel()
+    good = [face.numpy() for face in faces]
+    expected = model.predict(good)
+    pictures = [b"no picture", *good[:2], *["nowhere.png"] * 70, *good[2:], None]
+    found = model.predict(iter(pictures), on_error="skip")
+    assert len(found) == len(pictures)
+    assert [place for place, one in enumerate(found) if one is not None] == [1, 2, 73, 74, 75]
+    for one, other in zip((one for one in found if one), expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 72 and said[-1].startswith("picture 76 (from 0) is skipped: a NoneType is not a picture")
+    assert model.predict("nowhere.png", on_error="skip") == [None]
+    with pytest.raises(UserError, match=r"picture 3 \(from 0\): cannot open nowhere.png"):
+        model.predict([*good[:3], "nowhere.png"])
+    with pytest.raises(UserError, match="on_error 'ignore' is not one of raise, skip"):
+        model.predict(good, on_error="ignore")
+
+
 def test_predict_does_not_depend_on_the_batch_and_reads_iterators(faces):
     model = FERModel()
     pictures = [np.roll(faces[i % 5].numpy(), i, axis=0) for i in range(150)]

@@ -1,7 +1,11 @@
 """EmotionRecognizer: any picture in, its faces with their expressions out."""
 
+import copy
 import io
 import json
+import multiprocessing
+import pickle
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -331,6 +335,29 @@ def test_wrong_boxes_are_refused(blind, box, words):
 
 
 @pytest.mark.parametrize(
+    "boxes",
+    [
+        [(0.3, 0.2, 0.7, 0.7)],
+        [(0.6, 0.5, 0.2, 0.2), (-0.1, 0.2, 0.4, 1.1)],  # MediaPipe's left, top, width, height; beyond the edge
+        np.float32([[0.3, 0.2, 0.7, 0.7]]),
+    ],
+    ids=repr,
+)
+def test_boxes_in_units_of_the_picture_are_refused_with_the_line_that_scales_them(blind, found, boxes):
+    with pytest.raises(UserError, match=r"are in 0\.\.1: \[\(left \* 256, top \* 200, right \* 256") as error:
+        blind(COLOUR[:200], boxes=boxes)
+    assert len(str(error.value)) < 200
+    boxes = [np.divide(found[0].box, 256)]
+    line = re.search(r"\[.*\]", str(pytest.raises(UserError, blind, COLOUR, boxes=boxes).value))
+    assert [face.box for face in blind(COLOUR, boxes=eval(line[0]))] == [found[0].box]
+
+
+def test_small_boxes_in_small_pictures_are_pixels(blind):
+    assert blind(GRAY[:1, :1], boxes=[(0, 0, 1, 1)])[0].box == (0, 0, 1, 1)
+    assert blind(GRAY, boxes=[(0, 0, 2, 2)])[0].box == (0, 0, 2, 2)
+
+
+@pytest.mark.parametrize(
     ("pictures", "boxes", "words"),
     [
         (COLOUR, BOX, "boxes= takes a list"),
@@ -380,6 +407,87 @@ def test_a_damaged_file_is_named_by_its_number(recognizer, tmp_path):
     (tmp_path / "cut.png").write_bytes(encoded(Image.fromarray(COLOUR))[:-3000])
     with pytest.raises(UserError, match=r"picture 1 \(from 0\): .*cut.png is damaged"):
         recognizer([COLOUR, tmp_path / "cut.png"])
+
+
+@pytest.mark.parametrize("options", [{}, {"crop": True}, {"boxes": [[BOX]] * 4}], ids=str)
+def test_bad_pictures_are_skipped_where_asked(recognizer, caplog, options):
+    pictures = [COLOUR, b"no picture", COLOUR, "nowhere.png"]
+    results = recognizer(pictures, on_error="skip", **options)
+    assert [len(faces) for faces in results] == [1, 0, 1, 0]
+    assert_same(results[2], results[0])
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("picture 1 (from 0) is skipped: the picture is not a picture")
+    assert second.startswith("picture 3 (from 0) is skipped: cannot open nowhere.png")
+
+
+def test_skipping_holds_for_one_picture_and_not_for_boxes(blind, caplog):
+    assert blind("nowhere.png", on_error="skip") == [] and len(caplog.records) == 1
+    with pytest.raises(UserError, match="box None is not"):
+        blind([COLOUR], boxes=[[None]], on_error="skip")
+    with pytest.raises(UserError, match="on_error 'ignore' is not one of raise, skip"):
+        blind(COLOUR, on_error="ignore")
+
+
+# --- how many faces, and how large ---
+
+FACES = [(0, 0, 20, 30), (30, 0, 90, 60), (100, 0, 140, 50), (150, 0, 250, 12)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [
+        ({}, [0, 1, 2, 3]),
+        ({"max_faces": 2}, [1, 2]),  # the largest ones, in the detector's order
+        ({"max_faces": 9}, [0, 1, 2, 3]),
+        ({"min_face_size": 20}, [0, 1, 2]),
+        ({"min_face_size": 20.5}, [1, 2]),
+        ({"min_face_size": 15, "max_faces": 1}, [1]),
+        ({"min_face_size": 500}, []),
+    ],
+    ids=str,
+)
+def test_limits_of_faces(recognizer, limits, kept):
+    limited = EmotionRecognizer(recognizer.model, lambda image: [Detection(box) for box in FACES], **limits)
+    assert [face.box for face in limited(COLOUR)] == [FACES[place] for place in kept]
+    assert [face.box for face in limited(COLOUR, boxes=FACES)] == FACES  # known faces are not left out
+
+
+@pytest.mark.parametrize("limits", [{"max_faces": 0}, {"max_faces": 1.5}, {"min_face_size": -1},
+                                    {"min_face_size": float("nan")}, {"min_face_size": "20"}], ids=str)  # fmt: skip
+def test_limits_are_positive_numbers(recognizer, limits):
+    with pytest.raises(UserError, match=next(iter(limits))):
+        EmotionRecognizer(recognizer.model, recognizer.detector, **limits)
+
+
+# --- copies and other processes ---
+
+
+def test_copies_find_the_same(recognizer, found):
+    limited = EmotionRecognizer(recognizer.model, RetinaFace(threshold=0.9), max_faces=3)
+    for twin in (pickle.loads(pickle.dumps(limited)), copy.deepcopy(limited)):
+        assert_same(twin(COLOUR), found)
+        assert twin.detector.threshold == 0.9 and twin.max_faces == 3
+        assert twin.detector._session is not limited.detector._session
+
+
+def test_a_forked_process_answers(recognizer, found):
+    """The parent has computed with two threads, which the child does not have."""
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        recognizer.model.predict(np.zeros((64, 48, 48), np.uint8))
+        child = context.Process(target=lambda: answers.put([face.to_dict() for face in recognizer(COLOUR)]))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+        assert torch.get_num_threads() == 2  # of this process, as before
+    finally:
+        torch.set_num_threads(threads)
+        child.kill()
+    (face,) = answers.get()
+    assert face["emotion"] == "happy" and face["box"] == list(found[0].box)
 
 
 # --- a detector of one's own ---
