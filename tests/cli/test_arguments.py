@@ -11,8 +11,8 @@ from fer_hub import FERModel
 from fer_hub.cli.arguments import main
 
 COMMANDS = (
-    "info", "predict", "evaluate", "calibrate", "compare", "duplicates", "aggregate", "export", "push", "push-space",
-    "push-dataset",
+    "info", "predict", "live", "evaluate", "calibrate", "compare", "duplicates", "aggregate", "export", "push",
+    "push-space", "push-dataset",
 )  # fmt: skip
 
 

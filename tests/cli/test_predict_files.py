@@ -218,9 +218,31 @@ def test_a_video_that_breaks_off_gives_what_it_has_and_ends_with_2(here, capsys)
     assert result["files"][2]["faces"] == []
 
 
+def test_faces_that_are_cut_already(here, talk, capsys):
+    Image.fromarray(FACE[57:178, 178:273]).save("cut.png")
+    result = found(capsys, "cut.png", "photos/z.bmp", "talk.mp4", "--crop", status=2)
+    model = FERModel.from_pretrained(DEFAULT_MODEL)
+    for entry, file in zip(result["files"], ["cut.png", "photos/z.bmp"], strict=False):
+        (face,) = entry["faces"]
+        assert face["box"] == [0, 0, entry["width"], entry["height"]] and face["detection_score"] is None
+        assert face["probabilities"] == pytest.approx(model.predict(file)[0], abs=1e-6)
+    assert result["files"][2]["error"] == "talk.mp4 is a video: --crop is for pictures of one face each."
+
+
+def test_limits_of_faces(here, capsys):
+    twice = np.hstack([FACE[:256, 100:356], np.asarray(Image.fromarray(FACE[:256, 100:356]).resize((128, 256)))])
+    Image.fromarray(twice).save("twice.png")
+    every, largest, large = (
+        [face["box"] for face in found(capsys, "twice.png", *limits)["files"][0]["faces"]]
+        for limits in ([], ["--max_faces", "1"], ["--min_face_size", "80"])
+    )
+    assert len(every) == 2 and largest == large == [box for box in every if box[2] < 256]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["photos/a.png", "--max_faces", "-1"], "max_faces=-1 is not a whole number from 1 on"),
         (["photos", "--output", "photos"], "is in photos, which is searched"),
         (["photos", "--output", "photos/more/out"], "is in photos, which is searched"),
         (["own/a.png", "--output", "own"], "would overwrite own/a.png, which is to be read"),

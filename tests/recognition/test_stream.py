@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from camera import Camera, readers
 from clips import shade, shades, write
 from PIL import Image
 
@@ -39,36 +40,6 @@ def slow(recognizer):
         return [Detection((16, 8, 48, 40))]
 
     return EmotionRecognizer(recognizer.model, find)
-
-
-class Camera:
-    """A camera of 100 pictures a second with the interface of cv2.VideoCapture; picture N is the Nth of `shades`."""
-
-    def __init__(self, count=50, failures=0):
-        self.pictures, self.failures = iter(shades(count)), failures
-        self.reads, self.is_released = 0, False
-
-    def isOpened(self):
-        return not self.is_released
-
-    def get(self, name):
-        return -1.0 if name == cv2.CAP_PROP_FRAME_COUNT else 0.0
-
-    def read(self):
-        assert not self.is_released
-        time.sleep(0.01)
-        self.reads += 1
-        if self.reads <= self.failures:
-            return False, None
-        picture = next(self.pictures, None)
-        return picture is not None, picture
-
-    def release(self):
-        self.is_released = True
-
-
-def readers():
-    return [thread for thread in threading.enumerate() if thread.name == "fer-hub-stream"]
 
 
 @pytest.fixture
@@ -186,7 +157,7 @@ def test_a_bad_picture_is_named_and_the_source_goes_on_to_belong_to_the_caller(r
 
 
 def test_a_live_source_drops_pictures_and_shows_the_newest(slow):
-    camera = Camera(50)
+    camera = Camera()
     start, frames, seen = time.monotonic(), [], []
     stream = slow.stream(camera)
     for frame in stream:
@@ -259,8 +230,7 @@ def test_a_camera_is_released_where_the_program_fails(monkeypatch):
 
 
 def test_what_fails_in_the_camera_reaches_the_caller(recognizer):
-    camera = Camera()
-    camera.pictures = (1 / 0 for _ in range(1))
+    camera = Camera(1 / 0 for _ in range(1))
     with pytest.raises(ZeroDivisionError):
         next(recognizer.stream(camera))
     assert not readers()
