@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 import pytest
+import rtsp_server
 import torch
 from camera import Camera, readers
-from clips import shade, shades, write
+from clips import noise, shade, shades, write
 from PIL import Image
 
 from fer_hub import EmotionRecognizer, FERModel, UserError
@@ -182,6 +183,19 @@ def test_a_web_camera(recognizer, served):
         for frame in itertools.islice(stream, 5):
             assert abs(shade(np.asarray(stream.picture)) - frame.index % 50) <= 2  # the first ones may be lost
             assert frame.faces[0].track == 1
+    assert not readers()
+
+
+def test_a_network_camera(slow, tmp_path):
+    """What security cameras speak. 60 pictures in three seconds, of which a slow program sees some."""
+    content = write(tmp_path / "camera.ts", noise(60), rate=20).read_bytes()
+    with rtsp_server.camera(content, seconds=3) as (address, requests):
+        stream = slow.stream(address)
+        frames = list(stream)
+    assert [request.split()[0] for request in requests[:4]] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+    assert len(frames) > 5 and frames[-1].index > 30 and frames[-1].time < 10
+    assert {face.track for frame in frames for face in frame.faces} == {1}
+    assert stream.problem.startswith("rtsp://127.0.0.1:") and "gives no more pictures after" in stream.problem
     assert not readers()
 
 
