@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _limits(predict)
 
     live = _command(subparsers, "live", commands.live, "watch a camera or a network stream and tell the expressions",
-                    "fer-hub live\n"
+                    "fer-hub live 0\n"
                     "  fer-hub live rtsp://camera.local/stream --output faces.jsonl")  # fmt: skip
     live.add_argument("source", nargs="?", default="0", metavar="SOURCE",
                       help="a camera (its number or /dev/video0), an address that you trust (rtsp://, http://) or a "

@@ -81,7 +81,7 @@ class RetinaFace:
         return onnxruntime.InferenceSession(_weights(), options, providers=["CPUExecutionProvider"])
 
     def __getstate__(self) -> dict:
-        """Leave the session out, which cannot be pickled or copied: the copy opens its own, in 50 ms."""
+        """Leave the session out, which cannot be pickled or copied: the copy opens its own."""
         return {name: value for name, value in vars(self).items() if name != "_session"}
 
     def __setstate__(self, state: dict) -> None:

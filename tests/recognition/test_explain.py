@@ -1,5 +1,6 @@
 """What the heat is, where it lies, and that a model is not changed by being explained."""
 
+import copy
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,14 @@ def assert_normalized(heat, expected):
 
 
 # --- the numbers ---
+
+
+def test_a_model_in_half_precision_looks_at_the_same(shipped):
+    square = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    label = shipped.label_names[0]
+    half = heat_map(copy.deepcopy(shipped).bfloat16(), square, label)
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, heat_map(shipped, square, label), atol=0.1)
 
 
 def test_paper_cnn_equals_the_sum_by_hand(shipped):
