@@ -146,8 +146,9 @@ def test_code_of_the_page_on_experiments_runs(desk, faces, write_csv, capsys):
 
 
 def test_all_pages_with_code_are_run():
-    """demo.md is run by the tests of the page, which serve it."""
-    run = {"README.md", "docs/python.md", "docs/evaluation.md", "docs/experiments.md", "docs/demo.md"}
+    """demo.md is run by the tests of the page, which serve it, and recipes.md by tests/recognition."""
+    run = {"README.md", "docs/python.md", "docs/evaluation.md", "docs/experiments.md"}
+    run |= {"docs/demo.md", "docs/recipes.md"}
     assert {name_of(page) for page in PAGES if blocks(page.read_text(), "python")} == run
 
 
