@@ -10,6 +10,7 @@ from tqdm import tqdm
 from fer_hub.metrics.corruptions import CORRUPTIONS, SEVERITIES, corrupt, shift
 
 SHIFT = 2  # pixels, 4 % of the side: less than the boxes of face detectors waver by
+SELDOM = {"mininterval": 30, "delay": 10}  # seconds; a file or a notebook would keep each state of a bar
 SHIFTS = ((-SHIFT, 0), (SHIFT, 0), (0, -SHIFT), (0, SHIFT))  # right, down
 
 
@@ -45,8 +46,7 @@ def measure(
     """
     truth = np.asarray(labels)
     steps = 1 + len(CORRUPTIONS) * len(SEVERITIES) + 1 + len(SHIFTS)
-    # A file or a notebook would keep each state of the bar.
-    often = {} if sys.stderr is not None and sys.stderr.isatty() else {"mininterval": 30, "delay": 10}
+    often = {} if sys.stderr is not None and sys.stderr.isatty() else SELDOM
     with tqdm(total=steps, desc="robustness", unit="pass", leave=False, disable=not progress, **often) as bar:
 
         def choose(changed: torch.Tensor) -> np.ndarray:

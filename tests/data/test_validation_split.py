@@ -1,15 +1,19 @@
 """Validation is cut with whole groups, near the classes' shares, by a seed; what cannot be cut is said."""
 
+from pathlib import Path
+
 import datasets
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset
 
+import train
 from fer_hub.data import dataset
 from fer_hub.data.reading import Reading
 from fer_hub.data.sources import png
 from fer_hub.data.validation_split import cut
 from fer_hub.errors import UserError
+from fer_hub.training.splits import load_splits
 
 BY_SUBJECT = Reading(group_column="subject")
 
@@ -92,3 +96,18 @@ def test_load_cuts_by_groups_and_drops_their_column(write):
 def test_persons_in_two_splits_of_the_source_are_said(write, caplog):
     dataset.load(write(train=["a", "b", "c", "d"], validation=["d", "e"]), reading=BY_SUBJECT)
     assert "1 of 5 values of subject stand in more than one split, such as d." in caplog.text
+
+
+def test_the_flags_of_a_training_reach_its_splits(write, caplog):
+    """With names of columns, groups and a broken picture; the config, which is recorded, has all of them."""
+    source = Path(write(train=[f"p{number // 4}" for number in range(80)])) / "train.parquet"
+    table = Dataset.from_parquet(str(source)).cast_column("image", datasets.Image(decode=False))
+    images = [image if row else {"bytes": b"broken", "path": None} for row, image in enumerate(table["image"])]
+    table = table.remove_columns("image").add_column("face", images, feature=datasets.Image())
+    table.rename_column("label", "mood").to_parquet(source)
+    flags = ["--image_column_name", "face", "--label_column_name", "mood", "--group_column", "subject"]
+    config, *_ = train.parse_arguments(["--dataset_name", str(source.parent), *flags, "--skip_unreadable"])
+    splits = load_splits(config)
+    assert (len(splits.train), len(splits.validation)) in [(71, 8), (72, 7)]
+    assert sum(counts.get("not a readable image", 0) for counts in splits.left_out.values()) == 1
+    assert "of 20 values of subject" in caplog.text and config.group_column == "subject"

@@ -126,3 +126,12 @@ def test_real_faces_are_harder_corrupted(fer2013_path):
     hard = [accuracy(corrupt(sample.images, name, 5)) for name in CORRUPTIONS]
     assert accuracy(sample.images) > np.mean(hard) + 0.05
     assert np.mean(hard) > 0.2  # above chance (1/7): much is left to see
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress_is_shown_where_stderr_is_no_terminal(progress, capsys, monkeypatch):
+    monkeypatch.setattr(robustness, "SELDOM", {"mininterval": 0})
+    images = torch.zeros(2, 48, 48, dtype=torch.uint8)
+    robustness.measure(lambda images: np.eye(2)[[0] * len(images)], images, torch.tensor([0, 1]), progress=progress)
+    shown = capsys.readouterr().err
+    assert ("robustness, " in shown and "/76" in shown) == progress
