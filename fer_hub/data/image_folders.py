@@ -56,6 +56,8 @@ def open_folders(root: Path, labels: LabelSet, reading: Reading = AS_FOUND) -> D
         return _with_splits(pictures_by_split(root, folders, labels), reading)
     try:
         splits = pictures_by_split(root, folders, labels)
+        if len({row.label for rows in splits.values() for row in rows}) < 2:
+            raise UserError(f"{root}: all folders of pictures together make one class.")
     except UserError as error:
         columns = ", ".join(listed.rows[0].columns) or "none but the pictures"
         raise UserError(

@@ -15,7 +15,16 @@ from fer_hub.labels import ALIASES, EMOTIONS, canonical_name
 logger = logging.getLogger(__name__)
 
 # What operating systems, archives and notebooks leave behind; hidden files and folders are passed over, too.
-_JUNK = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+_JUNK = {
+    "__macosx",
+    "__pycache__",
+    "thumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+}
 _OTHER_CLASSES = "Other classes: --label_set auto, or --label_map FILE."
 
 
@@ -100,7 +109,7 @@ def pictures_by_split(root: Path, folders: list[Folder], labels: LabelSet) -> di
             groups[split].append(leaf)
     for folder in folders:
         if folder.pictures and not folder.parts and leaves:
-            logger.warning("%s: %d pictures beside the folders of classes are passed over.", root, len(folder.pictures))
+            _say_beside(folder)
     rows: dict[str, list[Listed]] = {}
     for split in sorted(groups, key=lambda name: min(leaf.parts for leaf in groups[name])):
         rows[split] = _of_split(root, groups[split], level, labels)
@@ -123,6 +132,10 @@ def _of_split(root: Path, leaves: list[Folder], level: int | None, labels: Label
     below = {
         leaf.parts: leaf.parts if level is None else leaf.parts[:level] + leaf.parts[level + 1 :] for leaf in leaves
     }
+    for flat in [leaf for leaf in leaves if leaf.pictures and not below[leaf.parts]]:
+        if any(leaf.pictures and below[leaf.parts] for leaf in leaves):
+            leaves.remove(flat)
+            _say_beside(flat)
     full = [leaf for leaf in leaves if leaf.pictures] or leaves
     if any(not below[leaf.parts] for leaf in full):
         flat = next(leaf for leaf in full if not below[leaf.parts])
@@ -195,10 +208,19 @@ def _is_emotion(name: str) -> bool:
 def _flat(folder: Folder) -> UserError:
     name = folder.path.name
     return UserError(
-        f"{folder.path}: {len(folder.pictures):,} pictures ({folder.pictures[0].name}, ...) and no folders of classes. "
+        f"{folder.path}: {_counted(folder)} and no folders of classes. "
         f"Expected {name}/<emotion>/*.jpg, or {name}/metadata.csv with the columns file_name and label. Pictures "
         f"without labels can only be looked at: fer-hub predict {folder.path}"
     )
+
+
+def _say_beside(folder: Folder) -> None:
+    logger.warning("%s: %s beside the folders of classes, passed over.", folder.path, _counted(folder))
+
+
+def _counted(folder: Folder) -> str:
+    first, count = folder.pictures[0].name, len(folder.pictures)
+    return f"{count:,} pictures ({first}, ...)" if count > 1 else f"1 picture ({first})"
 
 
 def _say_passed_over(folder: Folder) -> None:

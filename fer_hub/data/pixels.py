@@ -108,7 +108,7 @@ def decode_splits(
             continue
         pixels, problems = _decoded(splits[name], where, skip_unreadable)
         if problems:
-            logger.warning("%s", _listed(problems, where, len(splits[name]), "They are left out."))
+            logger.warning("%s", _listed(problems, where, len(splits[name]), "Left out."))
             if len(problems) == len(splits[name]):
                 raise UserError(f"{where}: no image can be read.")
             kept = np.delete(np.arange(len(splits[name])), list(problems))

@@ -96,6 +96,23 @@ def test_junk_is_passed_over(tmp_path, caplog):
     assert not caplog.messages
 
 
+@pytest.mark.parametrize("labels", [FER2013, AUTO], ids=["emotions", "auto"])
+def test_pictures_beside_the_folders_of_classes_are_said(tmp_path, caplog, labels):
+    fill(tmp_path, "train/happy/a.png", "train/sad/b.png", "train/extra.png", "sample.png", "__pycache__/x/y.png")
+    assert read(tmp_path, labels) == {"train": HAPPY_SAD}
+    assert sorted(message.split(": ")[1] for message in caplog.messages) == [
+        f"1 picture ({name}) beside the folders of classes, passed over." for name in ("extra.png", "sample.png")
+    ]
+
+
+def test_a_table_without_labels_is_told_of_where_folders_make_one_class(tmp_path):
+    fill(tmp_path, "images/a.png", "images/b.png")
+    fill(tmp_path, "labels.csv", text="file,mood\na.png,happy\nb.png,sad\n")
+    for labels in (FER2013, AUTO):
+        refused(tmp_path, "labels.csv has no column of labels", "found mood", "--label_column_name", labels=labels)
+    assert read(tmp_path, AUTO, Reading(label_column="mood")) == {"all": HAPPY_SAD}
+
+
 def test_classes_of_any_name_below_other_folders(tmp_path):
     fill(tmp_path, "pets/train/cat/a.png", "pets/train/dog/b.png", "pets/test/dog/c.png")
     assert read(tmp_path, AUTO) == {"train": [("a.png", "cat"), ("b.png", "dog")], "test": [("c.png", "dog")]}
@@ -114,7 +131,7 @@ def test_classes_of_any_name_below_other_folders(tmp_path):
         (["train/happy/a.png", "test/1.png", "test/2.png"], LabelSet(),
          ["test: 2 pictures (1.png, ...)", "Expected test/<emotion>/*.jpg", "metadata.csv", "fer-hub predict"]),
         (["1.png", "2.png"], LabelSet(), ["2 pictures (1.png, ...)"]),
-        (["FER2013Train/a.png", "FER2013Test/b.png"], AUTO, ["FER2013T", "1 pictures", "no folders of classes"]),
+        (["FER2013Train/a.png", "FER2013Test/b.png"], AUTO, ["FER2013T", "1 picture (", "no folders of classes"]),
         (["images/train/happy/a.png", "images/images/train/happy/a.png"], LabelSet(), ["unknown split 'images'"]),
         (["a/s1/1.png", "a/s2/2.png"], LabelSet(), ["unknown emotion 's1'", "--label_set auto"]),
         (["x/train/1.png", "y/test/1.png", "y/s/1.png"], AUTO, []),

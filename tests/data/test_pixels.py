@@ -295,7 +295,7 @@ def test_unreadable_pictures_are_skipped_said_and_recorded(caplog):
     rows = [row for row in range(30) if row not in (2, 5, 7, 11)]
     assert found.images[:, 0, 0].tolist() == rows and found.labels.tolist() == [row % 2 for row in rows]
     assert len(splits["train"]) == 26 and splits.left_out["train"] == {"contempt": 2, "not a readable image": 4}
-    assert "4 of 30 images cannot be read. They are left out." in caplog.text and "row 11" in caplog.text
+    assert "4 of 30 images cannot be read. Left out." in caplog.text and "row 11" in caplog.text
     caplog.clear()
     again = decode_splits(splits, ["train"], "faces", skip_unreadable=True)["train"]
     assert again.fingerprint == found.fingerprint and not caplog.messages
