@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 import fer_hub.models.after_fork  # noqa: F401 (lets models answer in forked processes)
@@ -32,7 +32,7 @@ from fer_hub.hub.push import push_model_files
 from fer_hub.images import SIZE
 from fer_hub.labels import EMOTIONS
 from fer_hub.models import config as model_config
-from fer_hub.models import network
+from fer_hub.models import network, weights_file
 from fer_hub.models.network import OWN_PREFIX
 from fer_hub.models.paper_cnn import LUMA
 
@@ -238,8 +238,8 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
             metadata: strings for the file's header, beside `format: pt`.
         """
         header = {"format": "pt", **(metadata or {})}
-        state = self.saved_state_dict()
-        write_atomically(Path(folder) / "model.safetensors", lambda temporary: save_file(state, temporary, header))
+        state, path = self.saved_state_dict(), Path(folder) / model_folder.WEIGHTS
+        write_atomically(path, lambda temporary: weights_file.save(state, temporary, header))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes a complete model folder: `from_pretrained`, timm and `fer-hub push` open it.
