@@ -1,5 +1,7 @@
 """Accuracy, macro-F1 and per-class numbers as a metric of the `evaluate` library that needs no network."""
 
+import tempfile
+
 import datasets
 import evaluate
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
@@ -16,7 +18,9 @@ class EmotionMetrics(evaluate.Metric):
     """
 
     def __init__(self):
-        super().__init__(keep_in_memory=True)  # otherwise evaluate writes its inputs to a cache folder
+        # evaluate makes a folder of its own below HF_HOME, which may be read-only. In memory nothing is written to it.
+        with tempfile.TemporaryDirectory() as folder:
+            super().__init__(keep_in_memory=True, cache_dir=folder)
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(

@@ -3,6 +3,7 @@
 import json
 import math
 
+import evaluate
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -16,6 +17,13 @@ from fer_hub.metrics import abstention, calibration_error, intervals
 from fer_hub.metrics.accuracy import EmotionMetrics
 
 NAMES = ("a", "b", "c")
+
+
+def test_metric_where_the_cache_is_read_only(monkeypatch, tmp_path):
+    """As in a container. Permissions do not stop root, a file where a folder should be does."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", str(tmp_path / "file" / "metrics"))
+    assert summarize(torch.eye(3), torch.tensor([0, 1, 1]), NAMES)["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_metric_by_hand():
