@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +21,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         UserError: the disk is full or the folder cannot be written; what stood at `path` still stands.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_beside(path)
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # that of any new file; safetensors would make it private to this user
@@ -37,6 +39,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a new name in the same folder: two programs that write one file never share a temporary one."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed.
+
+    Only for whoever holds the folder: another program's write that is still going on would fail.
+    """
+    for path in folder.glob("*.tmp"):
+        if re.fullmatch(r".+\.[0-9a-f]{8}\.tmp", path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

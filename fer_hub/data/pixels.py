@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.model_selection import train_test_split
 
+from fer_hub.atomic_files import temporary_beside
 from fer_hub.data.dataset import LabelledSplits
 from fer_hub.errors import UserError
 from fer_hub.images import to_gray_square
@@ -203,7 +204,7 @@ def _read(path: str | None, row: int, problems: dict[int, str]) -> bytes:
 
 
 def _store(images: torch.Tensor, cached: Path) -> None:
-    temporary = cached.with_suffix(f".{os.getpid()}.tmp")
+    temporary = temporary_beside(cached)
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         save_file({"images": images}, temporary)

@@ -10,6 +10,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from fer_hub.atomic_files import temporary_beside
 from fer_hub.errors import UserError
 
 _TIME_BASE = Fraction(1, 90_000)
@@ -39,7 +40,7 @@ def writing(path: Path, rate: Fraction) -> Iterator[Callable[[np.ndarray, float]
     """
     require_writable(path)
     form, codec, options = _ENCODERS[path.suffix.lower()]
-    temporary = path.absolute().with_name(path.name + ".tmp")
+    temporary = temporary_beside(path.absolute())
     try:
         faststart = {"movflags": "+faststart"} if form == "mp4" else {}
         with av.open(str(temporary), "w", format=form, options=faststart) as container:

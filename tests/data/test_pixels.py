@@ -1,7 +1,6 @@
 """Decoding encoded pictures to tensors, its cache, fingerprints and samples."""
 
 import io
-import os
 
 import datasets
 import numpy as np
@@ -126,11 +125,11 @@ def test_folder_that_cannot_be_made_only_warns(cache, caplog):
     assert "not cached" in caplog.text
 
 
-def test_failed_write_only_warns(cache, caplog):
+def test_failed_write_only_warns(cache, caplog, monkeypatch):
     decode(gray_split(GRAY), "here")
     (entry,) = cache.iterdir()
     entry.unlink()
-    entry.with_suffix(f".{os.getpid()}.tmp").mkdir()  # where the file is written first
+    monkeypatch.setattr(module, "temporary_beside", lambda path: path.parent)  # a folder is no file to write to
     decoded = decode(gray_split(GRAY), "here")
     assert np.array_equal(decoded.images.numpy(), GRAY)
     assert "not cached" in caplog.text

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fer_hub import UserError
-from fer_hub.atomic_files import write_atomically, write_json
+from fer_hub.atomic_files import remove_temporaries, temporary_beside, write_atomically, write_json
 from fer_hub.training import checkpoint, resume
 
 
@@ -74,6 +74,28 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_atomically(path, fail)
     assert path.read_text() == '{\n  "old": 1\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_two_writers_of_one_file_never_share_a_temporary_file(tmp_path):
+    """The one that starts later ends first; whichever is renamed last is there, whole."""
+
+    def slow(temporary):
+        temporary.write_text("slow, ")
+        write_atomically(tmp_path / "file", lambda other: other.write_text("fast"))
+        with temporary.open("a") as file:
+            file.write("and whole")
+
+    write_atomically(tmp_path / "file", slow)
+    assert (tmp_path / "file").read_text() == "slow, and whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    temporary_beside(tmp_path / "step_00000001.pt").write_text("half")
+    for kept in ("notes.tmp", "step_00000001.pt", "step_00000001.pt.deadbeef"):
+        (tmp_path / kept).write_text("")
+    remove_temporaries(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.tmp", "step_00000001.pt", "step_00000001.pt.deadbeef"}
 
 
 def test_too_little_space_is_an_error_beforehand(tmp_path, monkeypatch):
