@@ -135,7 +135,10 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
 
     machine = parser.add_argument_group("machine and record")
     machine.add_argument(
-        "--mixed_precision", choices=("no", "bf16", "fp16"), help="default: bf16 where the hardware has it"
+        "--mixed_precision",
+        choices=("no", "bf16", "fp16"),
+        help="default: bf16 where the hardware is faster in it. accelerate launch --mixed_precision bf16 or fp16 is "
+        "heard too; its no is also what it says unasked, so float32 is asked for here: train.py --mixed_precision no",
     )
     machine.add_argument(
         "--num_threads", type=_positive, help="CPU threads of a process (default: its share of the cores)"

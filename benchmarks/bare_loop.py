@@ -18,7 +18,7 @@ STEPS, BATCH = 400, 64
 
 hardware.tune_allocator()
 torch.set_num_threads(hardware.resolve_threads(None, 1))
-dtype = {"bf16": torch.bfloat16}.get(hardware.resolve_precision(None, torch.device("cpu")))
+dtype = {"bf16": torch.bfloat16}.get(hardware.resolve_precision(None, None, torch.device("cpu")))
 torch.manual_seed(0)
 model = FERModel(drop_rate=0.5)
 optimizer = torch.optim.Adagrad(model.parameters(), 0.05, initial_accumulator_value=0.1, fused=True)

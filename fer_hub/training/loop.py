@@ -312,5 +312,5 @@ def _threads_and_precision(config: TrainConfig, state: dict | None, accelerator:
     # torchrun and accelerate launch say how many processes share this machine
     local = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
     threads = hardware.resolve_threads(config.num_threads or before.get("num_threads"), local)
-    precision = hardware.resolve_precision(config.mixed_precision or before.get("mixed_precision"), accelerator.device)
+    precision = hardware.resolve_precision(config.mixed_precision, before.get("mixed_precision"), accelerator.device)
     return threads, precision
