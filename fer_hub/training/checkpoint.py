@@ -1,10 +1,16 @@
-"""Resume states of a training: rotated, verified when read, and the room for them made sure beforehand."""
+"""Resume states of a training: rotated, verified when read, and the room for them made sure beforehand.
 
+A state is what `torch.save` writes, followed by a line with the SHA-256 of all bytes before it. The checksums inside
+the file do not cover its directory, and torch does not verify them.
+"""
+
+import hashlib
 import logging
 import pickle
 import re
 import shutil
 import zipfile
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -15,6 +21,8 @@ from fer_hub.errors import UserError
 logger = logging.getLogger(__name__)
 
 KEEP = 2  # resume states; the older one serves when the newest is damaged
+_DIGEST_LINE = re.compile(rb"\nsha256 ([0-9a-f]{64})\n")
+_DIGEST_LENGTH = 73
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -43,7 +51,10 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def save_state(folder: Path, state: dict) -> Path:
-    """Writes a resume state and removes all but the newest `KEEP`.
+    """Writes a resume state and removes all older ones but the newest that can be read.
+
+    States of later steps stay: they are damaged, or the user went back behind them. They count neither for nor against
+    the new one.
 
     Args:
         folder: checkpoints/ of the run.
@@ -51,14 +62,24 @@ def save_state(folder: Path, state: dict) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{state['step']:08d}.pt"
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
-    for old in _states(folder)[KEEP:]:
-        old.unlink()
+
+    def write(temporary: Path) -> None:
+        torch.save(state, temporary)
+        with temporary.open("rb+") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.write(f"\nsha256 {digest}\n".encode())
+
+    write_atomically(path, write)
+    older = [old for old in _states(folder) if _step(old) < state["step"]]
+    kept = set(islice((old for old in older if _is_whole(old)), KEEP - 1))
+    for old in older:
+        if old not in kept:
+            old.unlink()
     return path
 
 
 def load_state(path: Path) -> dict:
-    """Reads a resume state.
+    """Reads a resume state, with its digest or, of an older version, without.
 
     Raises:
         UserError: the file is missing, damaged, or something else.
@@ -66,15 +87,13 @@ def load_state(path: Path) -> dict:
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}. Use --resume_from_checkpoint last, or leave it out to start anew.")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not verify the checksums that torch.save writes
-            damaged = archive.testzip()
-        if damaged:
-            raise UserError(f"{path} is damaged (checksum of {damaged}).")
+        _require_whole(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"{path} is damaged ({error}).") from error
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is no resume state of FER Hub. Use --resume_from_checkpoint last.") from error
+    except Exception as error:  # of damaged bytes zipfile, zlib, pickle and torch make a dozen types
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"{path} is damaged ({reason}).") from error
     if not (isinstance(state, dict) and {"step", "record"} <= state.keys()):
         raise UserError(f"{path} is no resume state of FER Hub. Use --resume_from_checkpoint last.")
     return state
@@ -99,4 +118,38 @@ def load_last_state(folder: Path) -> dict | None:
 
 def _states(folder: Path) -> list[Path]:
     found = [path for path in folder.glob("step_*.pt") if re.fullmatch(r"step_\d+\.pt", path.name)]
-    return sorted(found, key=lambda path: int(path.stem[5:]), reverse=True)
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem[5:])
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _require_whole(path)
+    except Exception:  # as in `load_state`
+        return False
+    return True
+
+
+def _require_whole(path: Path) -> None:
+    """Raises one of many exceptions where the bytes are not those that were written."""
+    with path.open("rb") as file:
+        content = max(0, path.stat().st_size - _DIGEST_LENGTH)
+        file.seek(content)
+        line = _DIGEST_LINE.fullmatch(file.read())
+        if line:
+            file.seek(0)
+            digest = hashlib.sha256()
+            while content:
+                block = file.read(min(content, 2**20))
+                digest.update(block)
+                content -= len(block)
+            if digest.hexdigest().encode() != line[1]:
+                raise ValueError("its checksum is another")
+            return
+    with zipfile.ZipFile(path) as archive:  # a state of an older version has the checksums of its parts alone
+        damaged = archive.testzip()
+    if damaged:
+        raise ValueError(f"checksum of {damaged}")

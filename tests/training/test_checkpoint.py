@@ -35,12 +35,55 @@ def empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [flip, truncate, empty])
+def zeros(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, empty, zeros])
 def test_a_damaged_newest_is_passed_over_aloud(damage, tmp_path, caplog):
     checkpoint.save_state(tmp_path, state(1))
     damage(checkpoint.save_state(tmp_path, state(2)))
     assert checkpoint.load_last_state(tmp_path)["step"] == 1
     assert "step_00000002.pt is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("with_digest", [True, False], ids=["state", "state of an older version"])
+def test_no_flipped_bit_ends_in_another_exception(with_digest, tmp_path):
+    """Every fifth byte of a small state: with a digest all are found, but in the digest's own line they do no harm."""
+    path = checkpoint.save_state(tmp_path, {"step": 7, "weights": torch.arange(20) + 7, "record": {}})
+    if not with_digest:
+        torch.save(torch.load(path), path)
+    whole = path.read_bytes()
+    assert checkpoint.load_state(path)["step"] == 7
+    found = 0
+    for position in range(0, len(whole), 5):
+        data = bytearray(whole)
+        data[position] ^= 1 << position % 8
+        path.write_bytes(data)
+        try:
+            loaded = checkpoint.load_state(path)
+        except UserError as error:
+            found += 1
+            assert len(str(error)) < len(str(path)) + 300
+        else:
+            assert position >= len(whole) - 73 or not with_digest
+            if with_digest:
+                assert torch.equal(loaded["weights"], torch.arange(20) + 7)
+    assert found > 0.1 * len(whole)
+
+
+def test_damaged_states_of_later_steps_do_not_push_new_ones_out(tmp_path):
+    checkpoint.save_state(tmp_path, state(1))
+    for step in (20, 30):
+        (tmp_path / f"step_{step:08d}.pt").write_bytes(b"damaged")
+    assert checkpoint.load_last_state(tmp_path)["step"] == 1
+    for step in (2, 3):
+        checkpoint.save_state(tmp_path, state(step))
+        assert checkpoint.load_last_state(tmp_path)["step"] == step
+    assert {path.name for path in tmp_path.iterdir()} == {f"step_000000{step}.pt" for step in ("02", "03", "20", "30")}
+    # When the run has passed them, they are no fallback: the older one that can be read is.
+    checkpoint.save_state(tmp_path, state(31))
+    assert {path.name for path in tmp_path.iterdir()} == {"step_00000003.pt", "step_00000031.pt"}
 
 
 def test_all_damaged_is_an_error(tmp_path):
