@@ -59,6 +59,7 @@ class TrainConfig:
     cutmix: float = 0.0
 
     label_smoothing: float = 0.0
+    class_weights: str | None = None  # balanced: `loss.balanced_weights`
     teacher: tuple[str, ...] = ()  # models whose probabilities are learned too
     cache_teachers: bool = False  # asked once, not in every step about what augmentation made of the images
     distillation_weight: float = 0.5  # of the teachers; the labels have the rest
@@ -73,7 +74,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     lr_scheduler_type: str = "constant"
     num_warmup_steps: int = 0
-    num_train_epochs: int = 20
+    num_train_epochs: int | None = 20  # None: as long as the run that is resumed
     max_train_steps: int | None = None
     global_batch_size: int = 64
     per_device_train_batch_size: int | None = None
@@ -181,7 +182,8 @@ def told(config: Mapping) -> list[str]:
     augmentation = listed("hflip", "rotation", "scale", "translate", "crop_size", "brightness", "contrast", "erasing",
                           "mixup", "cutmix")  # fmt: skip
     lines = [f"{optimizer}: " + listed("learning_rate", "lr_scheduler_type", *warmup, *own, "weight_decay",
-                                       "drop_rate", "drop_path_rate", "label_smoothing", "ema_decay")]  # fmt: skip
+                                       "drop_rate", "drop_path_rate", "label_smoothing", "class_weights",
+                                       "ema_decay")]  # fmt: skip
     if augmentation:
         lines.append(f"Augmentation: {augmentation}")
     if config["teacher"]:

@@ -15,7 +15,8 @@ def test_paper_recipe_is_the_paper():
     assert (PAPER.architecture, PAPER.num_train_epochs, PAPER.global_batch_size) == ("fer_paper_cnn", 20, 64)
     assert (PAPER.mean, PAPER.std, PAPER.lr_scheduler_type, PAPER.weight_decay) == (0, 1, "constant", 0)
     unused = ("hflip", "rotation", "scale", "translate", "crop_size", "brightness", "contrast", "erasing", "mixup",
-              "cutmix", "label_smoothing", "teacher", "ema_decay", "drop_path_rate", "model_args")  # fmt: skip
+              "cutmix", "label_smoothing", "class_weights", "teacher", "ema_decay", "drop_path_rate",
+              "model_args")  # fmt: skip
     assert not any(getattr(PAPER, name) for name in unused)
     assert (PAPER.optimizer, PAPER.metric_for_best_model) == ("adagrad", "loss")
 
@@ -34,6 +35,9 @@ def test_flags_override_the_recipe(monkeypatch):
     assert config("--teacher", "b", "c", "--crop_size", "44") == replace(resnet, teacher=("b", "c"), crop_size=44)
     assert config("--model_args", '{"depth": [3]}').model_args == {"depth": [3]}
     assert config("--architecture", "resnet18").model_args == {"width": 2}
+    assert config("--resume_from_checkpoint", "last").num_train_epochs is None  # as long as the run was
+    assert config("--resume_from_checkpoint", "last", "--num_train_epochs", "3").num_train_epochs == 3
+    assert config("--resume_from_checkpoint", "last", "--max_train_steps", "9").num_train_epochs == 20
     assert config("--architecture", "vgg11").model_args == {}  # those of the recipe are resnet18's
 
 

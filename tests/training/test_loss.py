@@ -9,11 +9,12 @@ import torch
 from accelerate import Accelerator
 from scipy.special import softmax
 from scipy.stats import entropy
+from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
 from fer_hub import FERModel, UserError
 from fer_hub.recipes import RECIPES
-from fer_hub.training.loss import distillation_loss, training_loss
+from fer_hub.training.loss import balanced_weights, distillation_loss, training_loss
 from fer_hub.training.resume import require_same_run
 from fer_hub.training.teachers import ask, ensemble_of_all, fingerprints, load_teachers, require_classes
 
@@ -39,6 +40,45 @@ def test_labels_and_distributions_are_smoothed_alike():
         one_hot = torch.from_numpy(hard).float()
         assert training_loss(LOGITS, LABELS, None, config).item() == pytest.approx(wanted, rel=1e-6)
         assert training_loss(LOGITS, one_hot, None, config).item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_class_weights_are_those_of_each_class_in_a_target():
+    """By hand, for labels, smoothed labels and mixed targets: each class's part times its weight."""
+    logs = np.log(softmax(LOGITS.double().numpy(), 1))
+    weights = torch.rand(7, generator=torch.Generator().manual_seed(0))
+    hard = np.eye(7)[LABELS]
+    for share, targets in ((0.0, hard), (0.1, hard), (0.1, OPINION.double().numpy())):
+        config = replace(PAPER, label_smoothing=share)
+        wanted = -((targets * (1 - share) + share / 7) * weights.double().numpy() * logs).sum()
+        given = [torch.from_numpy(targets).float()] + [LABELS] * (targets is hard)
+        for each in given:
+            assert training_loss(LOGITS, each, None, config, weights).item() == pytest.approx(wanted, rel=1e-5)
+    # A mixed image has the mixed loss of the two.
+    mixed = torch.lerp(torch.eye(7)[LABELS], torch.eye(7)[LABELS.flip(0)], 0.3)
+    both = [training_loss(LOGITS, labels, None, PAPER, weights) for labels in (LABELS, LABELS.flip(0))]
+    torch.testing.assert_close(training_loss(LOGITS, mixed, None, PAPER, weights), torch.lerp(*both, 0.3))
+
+
+def test_class_weights_leave_the_teachers_part_alone():
+    config = replace(PAPER, distillation_weight=1.0)
+    weights = torch.arange(7.0)
+    assert torch.equal(
+        training_loss(LOGITS, LABELS, OPINION, config, weights), training_loss(LOGITS, LABELS, OPINION, config)
+    )
+
+
+def test_balanced_weights():
+    """As scikit-learn's; 900, 300 and 60 images have the same share of the loss, and an image weighs 1 on average."""
+    labels = torch.arange(3).repeat_interleave(torch.tensor([900, 300, 60]))
+    weights = balanced_weights(labels, 3)
+    wanted = compute_class_weight("balanced", classes=np.arange(3), y=labels.numpy())
+    np.testing.assert_allclose(weights.numpy(), wanted, rtol=1e-6)
+    torch.testing.assert_close(weights[labels].mean(), torch.tensor(1.0))
+    torch.testing.assert_close(balanced_weights(F.one_hot(labels).float(), 3), weights)
+    # A class without images has no share.
+    torch.testing.assert_close(balanced_weights(labels, 4), torch.tensor([*weights, 0.0]))
+    soft = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    torch.testing.assert_close(balanced_weights(soft, 3), torch.tensor([2 / 3, 2.0, 0.0]))
 
 
 def test_half_precision_logits_are_summed_in_float32():
