@@ -1,7 +1,8 @@
 """Trains an emotion classifier: `accelerate launch --quiet train.py --dataset_name PATH`, or `python train.py ...`.
 
 Arguments in, one call out; what happens is in fer_hub/training/loop.py. Exit status: 0 done, 1 trained but the Hub
-could not take it, 2 a mistake that the message explains, 130/143 stopped by Ctrl-C/SIGTERM with the state saved.
+could not take it, 2 a mistake that the message explains, 130/143 stopped by Ctrl-C/SIGTERM with the state saved. A
+launcher has a status of its own; when it is killed, the training saves and ends.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from fer_hub.errors import HubError, UserError
 from fer_hub.labels import LABEL_SETS
 from fer_hub.recipes import OPTIMIZERS, RECIPES, SCHEDULES, TrainConfig
-from fer_hub.training.signals import Interrupted
+from fer_hub.training.signals import Interrupted, end_with_launcher
 
 
 def _number(words: str, allowed: Callable[[float], bool]) -> Callable[[str], float]:
@@ -105,9 +106,14 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
     optimization.add_argument("--weight_decay", type=_not_negative)
     optimization.add_argument("--lr_scheduler_type", choices=SCHEDULES)
     optimization.add_argument("--num_warmup_steps", type=_natural)
-    optimization.add_argument("--num_train_epochs", type=_positive)
+    optimization.add_argument(
+        "--num_train_epochs", type=_positive, help="default: the recipe's, or those of the run that is resumed"
+    )
     optimization.add_argument("--max_train_steps", type=_positive, help="overrides --num_train_epochs")
     optimization.add_argument("--label_smoothing", type=_below_one, help="share of a label spread over all classes")
+    optimization.add_argument(
+        "--class_weights", choices=("balanced",), help="balanced: rare classes count as much as common ones in the loss"
+    )
     optimization.add_argument("--ema_decay", type=_below_one, help="evaluate and save averaged weights; 0: no")
     optimization.add_argument("--metric_for_best_model", choices=("loss", "accuracy"), help="on validation")
     optimization.add_argument(
@@ -166,6 +172,8 @@ def parse_arguments(arguments: list[str]) -> tuple[TrainConfig, bool, str | None
             f"the recipe's learning rate {recipe.learning_rate} is for {recipe.optimizer}: add --learning_rate, for "
             f"{given['optimizer']} for example {OPTIMIZERS[given['optimizer']]}."
         )
+    if "resume_from_checkpoint" in given and not {"num_train_epochs", "max_train_steps"} & given.keys():
+        given["num_train_epochs"] = None  # the run's own
     config = replace(recipe, **{"output_dir": f"runs/{given['recipe']}", **given})
     if config.init_from and (config.pretrained or {"architecture", "model_args"} & given.keys()):
         raise UserError(
@@ -193,6 +201,7 @@ def main() -> int:
     # one run each). libgomp reads it when torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    end_with_launcher()
     is_main = int(os.environ.get("RANK", 0)) == 0
     logging.basicConfig(format="%(message)s", level=logging.WARNING if is_main else logging.ERROR)
     try:

@@ -56,7 +56,7 @@ def plot_curves(history: list[dict], best_epoch: int, title: str, path: Path) ->
         axes.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, format="png")
 
 
 def plot_confusion_matrix(results: dict, title: str, path: Path) -> None:

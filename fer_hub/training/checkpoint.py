@@ -1,4 +1,4 @@
-"""Resume states of a training: rotated, verified when read, and the room for them made sure beforehand.
+"""Resume states of a training: rotated, verified when read; their folder is held by one run, and has room for them.
 
 A state is what `torch.save` writes, followed by a line with the SHA-256 of all bytes before it. The checksums inside
 the file do not cover its directory, and torch does not verify them.
@@ -10,19 +10,61 @@ import pickle
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
-from fer_hub.atomic_files import write_atomically
+from fer_hub import folder_lock
+from fer_hub.atomic_files import remove_temporaries, temporary_beside, write_atomically
 from fer_hub.errors import UserError
+from fer_hub.recipes import TrainConfig
 
 logger = logging.getLogger(__name__)
 
 KEEP = 2  # resume states; the older one serves when the newest is damaged
 _DIGEST_LINE = re.compile(rb"\nsha256 ([0-9a-f]{64})\n")
 _DIGEST_LENGTH = 73
+
+
+@contextmanager
+def own_folder(folder: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Holds the folder of a run while the block runs, so that no other training writes to it.
+
+    The main process holds it, removes what killed writers left, and tells the others.
+
+    Args:
+        folder: created where needed, and removed again where the run left nothing in it.
+        accelerator: tells which process is the main one.
+
+    Raises:
+        UserError: on all processes: the folder cannot be written, or another training uses it.
+    """
+    with ExitStack() as stack:
+        refusal = [None]
+        if accelerator.is_main_process:
+            try:
+                if not folder.exists():
+                    stack.callback(_remove_if_empty, folder)
+                require_space(folder, 0)
+                stack.enter_context(folder_lock.hold(folder))
+                for each in (folder, folder / "best", folder / "checkpoints"):
+                    remove_temporaries(each)
+            except UserError as error:
+                refusal = [str(error)]
+        broadcast_object_list(refusal)
+        if refusal[0]:
+            raise UserError(refusal[0])
+        yield
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -37,7 +79,7 @@ def require_space(folder: Path, needed: int) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".write_test"
+        probe = temporary_beside(folder / ".write_test")
         probe.write_bytes(b"0" * 4096)
         probe.unlink()
     except OSError as error:
@@ -48,6 +90,15 @@ def require_space(folder: Path, needed: int) -> None:
             f"--output_dir {folder}: {free / 1e6:.0f} MB free, the run needs {needed / 1e6:.0f} MB. "
             "Free space or choose another folder."
         )
+
+
+def bytes_of_run(config: TrainConfig, parameters: int) -> int:
+    """What a run writes at most: best/ and, at a moment of rotation, KEEP + 1 states.
+
+    A state has the weights, the best so far, their average where there is one, and the optimizer's sums, in float32.
+    """
+    copies = 3 + bool(config.ema_decay) + (config.optimizer == "adamw")
+    return 4 * parameters * (2 + copies * (KEEP + 1))
 
 
 def save_state(folder: Path, state: dict) -> Path:

@@ -9,8 +9,21 @@ from pathlib import Path
 
 import psutil
 import torch
+from accelerate import Accelerator
 
 from fer_hub.errors import UserError
+from fer_hub.recipes import TrainConfig
+
+
+def threads_and_precision(config: TrainConfig, state: dict | None, accelerator: Accelerator) -> tuple[int, str]:
+    """The user's word, or what the run started with (a resumed run gives the same bits), or what this machine has."""
+    before = state["record"]["environment"] if state else {}
+    if before and before["processes"] != accelerator.num_processes:
+        before = {}
+    # torchrun and accelerate launch say how many processes share this machine
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
+    threads = resolve_threads(config.num_threads or before.get("num_threads"), local)
+    return threads, resolve_precision(config.mixed_precision, before.get("mixed_precision"), accelerator.device)
 
 
 def resolve_threads(asked: int | None, local_processes: int) -> int:

@@ -5,11 +5,9 @@ killed and resumed equals one that was not, bit for bit on a CPU.
 """
 
 import math
-import os
 import signal
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import datasets
@@ -18,31 +16,40 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration, broadcast
 from timm.utils import ModelEmaV3
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from fer_hub.atomic_files import write_json, write_text
+from fer_hub.atomic_files import write_json
 from fer_hub.errors import UserError
-from fer_hub.evaluation.measure import compute_logits, evaluate_model, summarize
-from fer_hub.models.model import FERModel
-from fer_hub.models.network import arguments as architecture_arguments
+from fer_hub.evaluation.measure import compute_logits, summarize
+from fer_hub.labels import EMOTIONS
 from fer_hub.recipes import TrainConfig, learning_rate, per_device_batch_size
 from fer_hub.training import augment, checkpoint, console, hardware
 from fer_hub.training.batches import epoch_order, own_parts, step_seed
-from fer_hub.training.experiment_trackers import require_tracker
+from fer_hub.training.experiment_trackers import require_tracker, start_trackers
 from fer_hub.training.initial_model import create_model
-from fer_hub.training.loss import training_loss
+from fer_hub.training.loss import balanced_weights, training_loss
 from fer_hub.training.optimizer import create_optimizer
 from fer_hub.training.record import create_record
-from fer_hub.training.results import csv_text, remove_results, summarize_run, write_results
-from fer_hub.training.resume import LENGTH, require_same_run, require_uncalibrated, state_to_resume
+from fer_hub.training.results import (
+    draw_curves,
+    history_row,
+    is_better,
+    measure_best,
+    remove_results,
+    save_best,
+    summarize_run,
+    write_history,
+    write_results,
+)
+from fer_hub.training.resume import goes_on, state_to_resume, with_length
 from fer_hub.training.signals import Interrupted, StopSignals
 from fer_hub.training.splits import load_splits
 from fer_hub.training.teachers import ask, ensemble_of_all, load_teachers, require_classes
 
 # Losses stay on the device for this many steps: reading each one would make a GPU wait. A loss that is not finite, and
-# a signal to stop, are noticed this many steps late at most.
+# a signal to stop where there are several processes, are noticed this many steps late at most.
 CHECK_EVERY = 10
+DRAWING_SHARE = 0.1  # of the time: curves are drawn after each epoch, but where epochs take seconds less often
 
 
 def train(config: TrainConfig, command: str) -> dict | None:
@@ -70,18 +77,26 @@ def train(config: TrainConfig, command: str) -> dict | None:
         log_with=config.report_to if config.with_tracking else None,
         project_config=ProjectConfiguration(project_dir=str(output), logging_dir=str(output / "logs")),
     )
+    with checkpoint.own_folder(output, accelerator):
+        return _train(config, command, output, accelerator)
+
+
+def _train(config: TrainConfig, command: str, output: Path, accelerator: Accelerator) -> dict | None:
     device, processes = accelerator.device, accelerator.num_processes
     say = print if accelerator.is_main_process else lambda *_: None
     state = state_to_resume(config, output, say)
+    config = with_length(config, state)
 
-    threads, precision = _threads_and_precision(config, state, accelerator)
+    threads, precision = hardware.threads_and_precision(config, state, accelerator)
     torch.set_num_threads(threads)
     per_device = per_device_batch_size(config, processes)
     batch_size = per_device * processes * config.gradient_accumulation_steps
 
     # --- data, after what can be wrong without it ---
-    if config.init_from is None:
-        architecture_arguments(config.architecture, config.model_args)
+    tried = create_model(config, EMOTIONS, lambda _: None)  # again below, for the classes of the data
+    if accelerator.is_main_process:
+        checkpoint.require_space(output, checkpoint.bytes_of_run(config, tried.num_parameters))
+    del tried
     teachers = load_teachers(config, device)
     with accelerator.main_process_first():  # the others read what the first has cached
         splits = load_splits(config)
@@ -89,11 +104,8 @@ def train(config: TrainConfig, command: str) -> dict | None:
     if device.type == "cpu":
         hardware.tune_allocator()  # only now: what loading has freed went back to the system
     images, labels = splits.train.images.to(device), splits.train.labels.to(device)
-    targets = labels
-    if splits.train.targets is not None:
-        targets = splits.train.targets.to(device)
-    elif augment.mixes(config) or config.cache_teachers:
-        targets = F.one_hot(labels, len(splits.label_names)).float()
+    targets = splits.train_targets(augment.mixes(config) or config.cache_teachers).to(device)
+    class_weights = balanced_weights(targets, len(splits.label_names)) if config.class_weights else None
     # An incomplete last batch is used too, unless it has fewer images than there are processes.
     steps_per_epoch = len(splits.train) // batch_size + (len(splits.train) % batch_size >= processes)
     total_steps = config.max_train_steps or config.num_train_epochs * steps_per_epoch
@@ -112,17 +124,17 @@ def train(config: TrainConfig, command: str) -> dict | None:
         config, command, network, teachers, splits, device, processes, batch_size, threads, precision
     )
     progress = {"step": 0, "totals": [0.0, 0.0, 0], "history": [], "best": None, "seconds": 0.0, "images": 0}
+    best_weights = None  # in each state too, so that whatever happens to best/ can be mended
     if state:
-        require_same_run(state["record"], record, output)
-        if all(record["config"][flag] == state["record"]["config"][flag] for flag in LENGTH):
-            record["command"] = state["record"]["command"]  # as it was typed first
         progress = {key: state[key] for key in progress}
-        if progress["step"] >= total_steps and (output / "all_results.json").exists():
-            say(f"{output} is finished ({progress['step']} steps), nothing to resume: see {output}/all_results.json")
+        if not goes_on(state, record, total_steps, output, say):
             return None
-        require_uncalibrated(output)
-        if progress["best"] and not (output / "best" / "model.safetensors").exists():
-            raise UserError(f"{output}/best/model.safetensors, the best so far, is gone: start anew in another folder.")
+        accelerator.wait_for_everyone()  # all have read best/ and the results
+        best_weights = state.get("best_weights")
+        if best_weights and accelerator.is_main_process:
+            network.network.load_state_dict(best_weights)
+            network.save_config(output / "best")
+            save_best(network, output, progress["best"])
         network.load_state_dict(state["model"])
         if average:
             average.load_state_dict(state["average"])
@@ -141,25 +153,22 @@ def train(config: TrainConfig, command: str) -> dict | None:
             parts = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
             if average:
                 parts["average"] = average.state_dict()
-            checkpoint.save_state(output / "checkpoints", {**parts, **progress, "record": record})
+            state = {**parts, **progress, "best_weights": best_weights, "record": record}
+            checkpoint.save_state(output / "checkpoints", state)
 
     if accelerator.is_main_process:
-        # best/ and, at a moment of rotation, KEEP + 1 states of weights, their average and optimizer sums, in float32
-        copies = 2 + bool(average) + (config.optimizer == "adamw")
-        checkpoint.require_space(output, 4 * network.num_parameters * (2 + copies * (checkpoint.KEEP + 1)))
         network.save_config(output / "best")
         remove_results(output)
         for folder in (output, output / "best"):
             write_json(folder / "train_config.json", record)
     if config.with_tracking:
-        given = {key: value for key, value in asdict(config).items() if value is not None}
-        flat = {key: str(value) if isinstance(value, dict | tuple) else value for key, value in given.items()}
-        accelerator.init_trackers("fer_hub", config=flat)
+        start_trackers(accelerator, config)
     say(console.banner(record, splits, per_device, steps_per_epoch, total_steps))
 
     # --- epochs ---
     bar = tqdm(total=total_steps, initial=progress["step"], unit="step", leave=False,
                disable=None if accelerator.is_main_process else True)  # fmt: skip
+    begun, drawing = time.perf_counter(), 0.0
     with StopSignals() as stop:
         while progress["step"] < total_steps:
             epoch = progress["step"] // steps_per_epoch
@@ -186,7 +195,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
                             logits = model(inputs)
                             if teachers and not config.cache_teachers:
                                 opinion = ask(teachers, inputs, config.distillation_temperature)
-                        loss = training_loss(logits, wanted, opinion, config)
+                        loss = training_loss(logits, wanted, opinion, config, class_weights)
                         # The mean over the whole batch; DDP divides by the processes, which is taken back here.
                         scaler.scale(loss * (processes / len(batch))).backward()
                     sums += torch.stack([loss.detach(), (logits.argmax(1) == labels[rows]).sum()])
@@ -203,7 +212,7 @@ def train(config: TrainConfig, command: str) -> dict | None:
                 # The state at an epoch's end is saved below, with the epoch's evaluation in it.
                 at_end = progress["step"] == end
                 save_now = config.checkpointing_steps != "epoch" and progress["step"] % config.checkpointing_steps == 0
-                if len(recent) == CHECK_EVERY or save_now or at_end:
+                if len(recent) == CHECK_EVERY or save_now or at_end or (stop.received and processes == 1):
                     stopped = _check(recent, progress, stop.received, epoch, first, output, accelerator)
                     bar.update(progress["step"] - bar.n)
                     if (save_now or stopped) and not at_end:
@@ -224,30 +233,26 @@ def train(config: TrainConfig, command: str) -> dict | None:
             )
             if not math.isfinite(now["loss"]):
                 raise _diverged(f"validation loss is {now['loss']}", epoch, end - first, output)
-            train_loss, train_correct, seen = progress["totals"]
-            row = {
-                "epoch": epoch + 1,
-                "step": progress["step"],
-                "learning_rate": rate,
-                "train_loss": train_loss / seen,
-                "train_accuracy": train_correct / seen,
-                "eval_loss": now["loss"],
-                "eval_accuracy": now["accuracy"],
-                "eval_macro_f1": now["macro_f1"],
-            }
-            progress["history"].append(row)
+            progress["history"].append(history_row(epoch + 1, rate, progress, now))
             progress["totals"] = [0.0, 0.0, 0]
-            is_best = progress["best"] is None or _is_better(now, progress["best"], config.metric_for_best_model)
+            is_best = progress["best"] is None or is_better(now, progress["best"], config.metric_for_best_model)
             if is_best:
                 progress["best"] = {"epoch": epoch + 1, "loss": now["loss"], "accuracy": now["accuracy"]}
             if accelerator.is_main_process:
                 if is_best:
-                    judged.save_weights(output / "best", {"epoch": str(epoch + 1), "eval_loss": repr(now["loss"])})
-                write_text(output / "history.csv", csv_text(progress["history"]))
+                    best_weights = {key: value.cpu().clone() for key, value in judged.network.state_dict().items()}
+                    save_best(judged, output, progress["best"])
+                write_history(output, progress["history"])
             save_state()
-            accelerator.log(row, step=progress["step"])
+            accelerator.log(progress["history"][-1], step=progress["step"])
             bar.clear()
-            say(console.epoch_line(row, -(-total_steps // steps_per_epoch), is_best))
+            say(console.epoch_line(progress["history"][-1], -(-total_steps // steps_per_epoch), is_best))
+            if accelerator.is_main_process and drawing <= DRAWING_SHARE * (time.perf_counter() - begun):
+                started = time.perf_counter()
+                draw_curves(output, record, progress["history"], progress["best"]["epoch"])
+                drawing += time.perf_counter() - started
+            # A signal may have come during the evaluation.
+            stopped = stopped or _check(recent, progress, stop.received, epoch, first, output, accelerator)
             if stopped:
                 bar.close()
                 raise Interrupted(stopped)
@@ -256,14 +261,11 @@ def train(config: TrainConfig, command: str) -> dict | None:
     # --- results, of the best checkpoint as everybody will load it ---
     accelerator.wait_for_everyone()
     hardware.release_free_memory()
-    best = FERModel.from_pretrained(output / "best").to(device)
-    results = {"validation": evaluate_model(best, splits.validation, accelerator)}
-    if splits.test is not None:
-        results["test"] = evaluate_model(best, splits.test, accelerator, splits.test_leaked)
+    results = measure_best(output, splits, accelerator)
     summary = summarize_run(record, results, progress)
     if accelerator.is_main_process:
         write_results(output, record, results, summary, progress["history"])
-        say(console.closing_lines(summary, output))
+        say(console.closing_lines(summary, output, weighted=config.class_weights is not None))
     accelerator.end_training()
     return summary
 
@@ -289,28 +291,9 @@ def _check(recent, progress, stop_signal, epoch, first, output, accelerator) -> 
     return (stop_signal or signal.SIGTERM) if stop else 0
 
 
-def _is_better(now: dict, best: dict, metric: str) -> bool:
-    return now["loss"] < best["loss"] if metric == "loss" else now["accuracy"] > best["accuracy"]
-
-
 def _diverged(what: str, epoch: int, step: int, output: Path) -> UserError:
     return UserError(
         f"{what} in epoch {epoch + 1}, step {step} of the epoch: training diverged. "
         f"The last good state is in {output}/checkpoints. Start anew with a lower --learning_rate, "
         "or with --mixed_precision no."
     )
-
-
-# --- before the loop -----------------------------------------------------------------------------------------------
-
-
-def _threads_and_precision(config: TrainConfig, state: dict | None, accelerator: Accelerator) -> tuple[int, str]:
-    """The user's word, or what the run started with (a resumed run gives the same bits), or what this machine has."""
-    before = state["record"]["environment"] if state else {}
-    if before and before["processes"] != accelerator.num_processes:
-        before = {}
-    # torchrun and accelerate launch say how many processes share this machine
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
-    threads = hardware.resolve_threads(config.num_threads or before.get("num_threads"), local)
-    precision = hardware.resolve_precision(config.mixed_precision, before.get("mixed_precision"), accelerator.device)
-    return threads, precision

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 from fer_hub.data import dataset, duplicates, label_sets
 from fer_hub.data.label_sets import LabelSet
@@ -37,6 +38,13 @@ class Splits:
     counts: dict[str, int]
     left_out: dict[str, dict[str, int]]
     labels: LabelSet
+
+    def train_targets(self, as_distributions: bool) -> torch.Tensor:
+        """What training learns: float32 (N, C), the soft labels or, where asked for, the labels; else int64 (N,)."""
+        if self.train.targets is not None:
+            return self.train.targets
+        labels = self.train.labels
+        return F.one_hot(labels, len(self.label_names)).float() if as_distributions else labels
 
     def present(self) -> dict[str, Pixels]:
         """The splits that are there, by name."""

@@ -1,12 +1,14 @@
 """Resume states: atomic, rotated, verified."""
 
 import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from fer_hub import UserError
 from fer_hub.atomic_files import remove_temporaries, temporary_beside, write_atomically, write_json
+from fer_hub.recipes import TrainConfig
 from fer_hub.training import checkpoint, resume
 
 
@@ -151,6 +153,25 @@ def test_an_unwritable_folder_is_an_error_beforehand(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write to --output_dir"):
         checkpoint.require_space(tmp_path / "file" / "run", 1)
+
+
+def test_a_damaged_best_that_no_state_holds_is_an_error(tmp_path):
+    """States of older versions did not hold the best weights."""
+    before = {"config": asdict(TrainConfig()), "global_batch_size": 64, "data": {"fingerprints": {}}, "command": ""}
+    before["teachers"] = []
+    stopped = {"step": 4, "best": {"epoch": 3}, "record": before}
+    with pytest.raises(UserError, match="best weights so far, of epoch 3, are in no checkpoint"):
+        resume.goes_on(stopped, dict(before), 20, tmp_path, print)
+    assert resume.goes_on(stopped | {"best_weights": {"weight": 0}}, dict(before), 20, tmp_path, print)
+
+
+def test_a_run_has_the_length_that_it_began_with():
+    asked = TrainConfig(recipe="small", num_train_epochs=None)
+    assert resume.with_length(asked, None).num_train_epochs == 100
+    began = {"record": {"config": {"num_train_epochs": 20, "max_train_steps": 4}}}
+    found = resume.with_length(asked, began)
+    assert (found.num_train_epochs, found.max_train_steps) == (20, 4)
+    assert resume.with_length(TrainConfig(num_train_epochs=3), began).max_train_steps is None
 
 
 def test_a_calibrated_run_does_not_go_on(tmp_path):

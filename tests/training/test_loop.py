@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import platform
 import re
 import resource
 import shutil
@@ -26,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 import train
-from fer_hub import EMOTIONS, FERModel, __version__
+from fer_hub import EMOTIONS, FERModel, UserError, __version__, folder_lock
 from fer_hub.data import duplicates
 from fer_hub.data.label_sets import LabelSet
 from fer_hub.data.pixels import Pixels, decode
@@ -119,8 +120,11 @@ def test_four_steps_then_resume_then_load(data, tmp_path):
     assert len(re.findall(r"^epoch ", out, re.MULTILINE)) == 1
     assert "\r" not in err  # no progress bar where nobody watches
     assert "200 train, 60 validation, 60 test" in out
+    assert re.search(r"^ {10}train: angry \d+, disgust \d+, fear", out, re.MULTILINE)
+    assert len(re.findall(r"^    recall: angry [01]\.\d{3}, disgust", out, re.MULTILINE)) == 2
     out, _ = run(FORKED, *common, "--max_train_steps", 9, "--resume_from_checkpoint", "last")
     assert "after step 4" in out and "epoch   3/3 " in out
+    assert f"{output} now ends after 9 steps, not after 4 steps." in out
 
     for name in ("best/config.json", "best/model.safetensors", "best/results.json", "best/train_config.json",
                  "figures/curves.png", "figures/confusion_matrix_test.png", "train_config.json"):  # fmt: skip
@@ -152,23 +156,28 @@ def test_four_steps_then_resume_then_load(data, tmp_path):
     assert record["environment"]["num_threads"] >= 1 and "commit" in record["environment"]
 
 
-def kill_after(process, output, step):
-    """SIGKILL as soon as the state of a step (or a later one) has landed."""
+def kill_after(process, output, step, group=True):
+    """SIGKILL as soon as the state of a step (or a later one) has landed; without the group, to the launcher alone."""
     deadline = time.monotonic() + 120
     while not any(int(p.stem[5:]) >= step for p in (output / "checkpoints").glob("step_????????.pt")):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    os.killpg(process.pid, signal.SIGKILL) if group else process.kill()
+    return process.communicate(timeout=10)  # until all have ended, as each holds the other ends of the pipes
 
 
 @pytest.mark.parametrize(("program", "step"), [(FORKED, 5), (LAUNCH, 20)], ids=["python", "accelerate launch"])
 def test_killed_and_resumed_equals_uninterrupted(program, step, data, whole, tmp_path):
-    """With accelerate launch both parts must equal python's whole run, so it gives the same bits, too."""
+    """With accelerate launch both parts must equal python's whole run, so it gives the same bits, too.
+
+    Killed is the launcher alone: what it has started saves and ends by itself.
+    """
     output = tmp_path / "killed"
     common = ("--dataset_name", data, "--output_dir", output, "--num_train_epochs", 12, "--checkpointing_steps", 5)
-    kill_after(start(program, *common), output, step)
+    out, err = kill_after(start(program, *common), output, step, group=program is FORKED)
     assert not (output / "all_results.json").exists(), "killed too late to prove anything"
+    if program is LAUNCH:
+        assert "stopped by SIGTERM; the state is saved" in out and "Traceback" not in err
     FERModel.from_pretrained(output / "best") if (output / "best/model.safetensors").exists() else None
     out, _ = run(program, *common, "--resume_from_checkpoint", "last")
     assert re.search(r"after step \d+", out)
@@ -185,7 +194,8 @@ def test_sigterm_saves_and_says_how_to_go_on(data, whole, tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, out + err
     assert "--resume_from_checkpoint last" in out and "Traceback" not in err
-    run(FORKED, *common, "--num_train_epochs", 12, "--resume_from_checkpoint", "last")
+    assert (output / "figures/curves.png").stat().st_size > 0
+    run(FORKED, *common, "--resume_from_checkpoint", "last")  # as many epochs as were planned
     assert_same_run(output, whole, 48)
 
 
@@ -205,9 +215,10 @@ def test_damaged_newest_state_falls_back_aloud(data, whole, tmp_path):
 EVERYTHING = (
     "--architecture", "test_resnet", "--drop_path_rate", 0.1, "--optimizer", "muon", "--learning_rate", 0.002,
     "--weight_decay", 0.05, "--lr_scheduler_type", "cosine", "--ema_decay", 0.8, "--metric_for_best_model", "accuracy",
-    "--label_smoothing", 0.1, "--teacher", "paper-cnn", "fer-small", "--distillation_temperature", 2, "--hflip", 0.5,
-    "--rotation", 10, "--scale", 0.1, "--translate", 0.1, "--brightness", 0.1, "--contrast", 0.2, "--erasing", 0.3,
-    "--mixup", 0.2, "--cutmix", 1, "--num_threads", 1, "--no_test",
+    "--label_smoothing", 0.1, "--class_weights", "balanced", "--teacher", "paper-cnn", "fer-small",
+    "--distillation_temperature", 2, "--hflip", 0.5, "--rotation", 10, "--scale", 0.1, "--translate", 0.1,
+    "--brightness", 0.1, "--contrast", 0.2, "--erasing", 0.3, "--mixup", 0.2, "--cutmix", 1, "--num_threads", 1,
+    "--no_test",
 )  # fmt: skip
 
 
@@ -372,8 +383,13 @@ def test_finished_and_unstarted_and_existing_runs(data, whole, tmp_path):
     common = ("--dataset_name", data, "--output_dir")
     out, _ = run(FORKED, *common, whole, "--num_train_epochs", 12, "--resume_from_checkpoint", "last")
     assert "is finished (48 steps)" in out
+    out, _ = run(FORKED, *common, whole, "--resume_from_checkpoint", "last")  # and not for the recipe's 20 epochs
+    assert "is finished (48 steps)" in out
+    err = refuse(*common, whole, "--num_train_epochs", 3, "--resume_from_checkpoint", "last")
+    assert "has trained 48 steps already, and 3 epochs are 12" in err and "end it after 12 epochs" in err
     before = (whole / "best/model.safetensors").read_bytes()
-    assert "--resume_from_checkpoint last; or choose another --output_dir" in refuse(*common, whole)
+    held = refuse("--dataset_name", "nowhere", "--output_dir", whole)  # said before the data are looked for
+    assert "--resume_from_checkpoint last; or choose another --output_dir" in held
     assert "--learning_rate was 0.03, is 0.5" in refuse(
         *common, whole, "--num_train_epochs", 13, "--learning_rate", 0.5, "--resume_from_checkpoint", "last"
     )
@@ -383,6 +399,36 @@ def test_finished_and_unstarted_and_existing_runs(data, whole, tmp_path):
     assert "not overwritten" in refuse(*common, lost, "--seed", 7, "--resume_from_checkpoint", "last")
     out, _ = run(FORKED, *common, tmp_path / "new", "--max_train_steps", 1, "--resume_from_checkpoint", "last")
     assert "starting at step 0" in out
+
+
+def test_a_second_training_in_the_same_folder_is_refused(data, tmp_path):
+    output = tmp_path / "run"
+    output.mkdir()
+    with folder_lock.hold(output):
+        err = refuse("--dataset_name", "nowhere", "--output_dir", output, "--resume_from_checkpoint", "last")
+    assert f"{output} is in use by process {os.getpid()} on {platform.node()!r}" in err
+    assert "stop it, or choose another --output_dir" in err
+    assert not list(output.iterdir())
+    refuse("--dataset_name", "nowhere", "--output_dir", tmp_path / "new")
+    assert not (tmp_path / "new").exists()  # of a run that never began
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "stopped"])
+def test_a_damaged_best_is_written_anew(finished, data, whole, tmp_path):
+    output = shutil.copytree(whole, tmp_path / "run")
+    files = {name: (output / "best" / name).read_bytes() for name in ("config.json", "model.safetensors")}
+    if finished:
+        (output / "best/config.json").write_bytes(b"\xff" + files["config.json"])
+        (output / "best/model.safetensors").write_bytes(files["model.safetensors"][:1000])
+    else:
+        shutil.rmtree(output / "best")
+        (output / "all_results.json").unlink()
+    _, err = run(FORKED, "--dataset_name", data, "--output_dir", output, "--resume_from_checkpoint", "last",
+                 "--checkpointing_steps", 5)  # fmt: skip
+    assert f"{output}/best is damaged: it is written anew from the checkpoint." in err
+    assert {name: (output / "best" / name).read_bytes() for name in files} == files
+    for name in ("best/README.md", "best/results.json", "all_results.json"):
+        assert (output / name).is_file(), name
 
 
 def test_no_test_leaves_no_word_of_test(data, tmp_path):
@@ -470,12 +516,14 @@ def test_samples_are_stratified(data, tmp_path):
         (["--hub_model_id", "me/model"], "is for --push_to_hub"),
         (["--push_to_hub", "--dataset_name", "DATA"], "not logged in: hf auth login"),
         (["--architecture", "resnet_18", "--dataset_name", "DATA"], "Did you mean"),
-        (["--init_from", "nowhere", "--dataset_name", "DATA"], "no model at nowhere"),
+        (["--init_from", "nowhere", "--dataset_name", "nobody"], "no model at nowhere"),
         (["--init_from", "x", "--architecture", "resnet18"], "leave out --architecture, --model_args and --pretrained"),
         (["--init_from", "x", "--model_args", "{}"], "leave out --architecture, --model_args and --pretrained"),
         (["--architecture", "resnet18", "--pretrained", "--dataset_name", "DATA"], "cannot be fetched"),
         (["--gradient_accumulation_steps", "3", "--dataset_name", "DATA"], "--per_device_train_batch_size 21"),
         (["--output_dir", "/dev/null/run", "--dataset_name", "DATA"], "cannot write to --output_dir"),
+        (["--output_dir", __file__, "--dataset_name", "nowhere"], "cannot write to --output_dir"),
+        (["--class_weights", "equal"], "invalid choice"),
         (["--with_tracking", "--report_to", "wandb"], "pip install wandb"),
         (["--with_tracking", "--report_to", "nothing"], "unknown tracker"),
         (["--resume_from_checkpoint", "nowhere.pt"], "no checkpoint at nowhere.pt"),
@@ -506,13 +554,13 @@ def test_samples_are_stratified(data, tmp_path):
         ),
         (["--rotation", "nan"], "argument --rotation: 'nan' is not a number from 0"),
         (["--crop_size", "49"], "argument --crop_size: '49' is not a whole number from 1 to 48"),
-        (["--crop_size", "44", "--dataset_name", "DATA"], "Take whole ones, --crop_size 48, or an architecture"),
+        (["--crop_size", "44", "--dataset_name", "nowhere"], "Take whole ones, --crop_size 48, or an architecture"),
         (["--num_warmup_steps", "9"], "--num_warmup_steps is for --lr_scheduler_type cosine, linear or"),
         (["--cache_teachers"], "--cache_teachers is for --teacher: add that, or leave"),
         (["--distillation_weight", "1"], "--distillation_weight is for --teacher: add that, or leave"),
         (["--distillation_temperature", "2"], "--distillation_temperature is for --teacher"),
         (["--teacher", "paper-cnn", "nowhere", "--dataset_name", "nobody"], "no model at nowhere"),
-        (["--drop_path_rate", ".1", "--dataset_name", "DATA"], "unexpected keyword argument 'drop_path_rate'"),
+        (["--drop_path_rate", ".1", "--dataset_name", "nowhere"], "unexpected keyword argument 'drop_path_rate'"),
         (["--model_args", '{"widths": [8]}', "--dataset_name", "DATA"], "unexpected keyword argument 'widths'"),
         (["--model_args", '{"checkpoint_path": "x"}', "--dataset_name", "DATA"], "are not for the architecture"),
         (["--model_args", "[8]"], "'[8]' is not a JSON object"),
@@ -531,6 +579,14 @@ def test_mistakes_are_explained(arguments, said, data, tmp_path, monkeypatch, ca
     assert status == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run" / "best" / "model.safetensors").exists()
+
+
+def test_too_little_space_is_said_before_the_data_are_loaded(tmp_path, monkeypatch):
+    """A state of the paper's network has its weights, the best ones and Adagrad's sums."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 20_000_000))
+    with pytest.raises(UserError, match="20 MB free, the run needs 27 MB"):
+        loop.train(TrainConfig(dataset_name="nowhere", output_dir=str(tmp_path / "run")), "train.py")
+    assert not (tmp_path / "run").exists()
 
 
 def test_import_loads_nothing_heavy_and_prints_nothing():
