@@ -46,8 +46,8 @@ from fer_hub.training.signals import Interrupted, StopSignals
 from fer_hub.training.splits import load_splits
 from fer_hub.training.teachers import ask, ensemble_of_all, load_teachers, require_classes
 
-# Losses stay on the device for this many steps: reading each one would make a GPU wait. A loss that is not finite, and
-# a signal to stop where there are several processes, are noticed this many steps late at most.
+# Losses stay on a GPU for this many steps: reading each one would make it wait. A loss that is not finite, and a signal
+# to stop, are noticed this many steps late at most; on a CPU, whose steps may take a second, after the step.
 CHECK_EVERY = 10
 DRAWING_SHARE = 0.1  # of the time: curves are drawn after each epoch, but where epochs take seconds less often
 
@@ -168,6 +168,7 @@ def _train(config: TrainConfig, command: str, output: Path, accelerator: Acceler
     # --- epochs ---
     bar = tqdm(total=total_steps, initial=progress["step"], unit="step", leave=False,
                disable=None if accelerator.is_main_process else True)  # fmt: skip
+    check_every = 1 if device.type == "cpu" else CHECK_EVERY
     begun, drawing = time.perf_counter(), 0.0
     with StopSignals() as stop:
         while progress["step"] < total_steps:
@@ -212,7 +213,7 @@ def _train(config: TrainConfig, command: str, output: Path, accelerator: Acceler
                 # The state at an epoch's end is saved below, with the epoch's evaluation in it.
                 at_end = progress["step"] == end
                 save_now = config.checkpointing_steps != "epoch" and progress["step"] % config.checkpointing_steps == 0
-                if len(recent) == CHECK_EVERY or save_now or at_end or (stop.received and processes == 1):
+                if len(recent) == check_every or save_now or at_end:
                     stopped = _check(recent, progress, stop.received, epoch, first, output, accelerator)
                     bar.update(progress["step"] - bar.n)
                     if (save_now or stopped) and not at_end:
