@@ -19,11 +19,13 @@ def main() -> int:
     parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, or this machine alone)")
     parser.add_argument("--port", type=_port, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="also give it a public address, through gradio's servers")
+    parser.add_argument("--ssl_certfile", help="certificate (PEM), to serve by https: a phone's camera needs it")
+    parser.add_argument("--ssl_keyfile", help="its private key (PEM), without a password")
     given = parser.parse_args()
     try:
         from fer_hub.demo.page import launch  # takes seconds, which --help can do without
 
-        launch(given.model, given.host, given.port, given.share)
+        launch(given.model, given.host, given.port, given.share, given.ssl_certfile, given.ssl_keyfile)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +56,9 @@ def read(image: object, channel_order: str = "rgb") -> Image.Image:
     """
     require_channel_order(channel_order)
     if isinstance(image, Image.Image):
-        try:
-            return _eight_bits(image)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:  # read only now, or closed before
-            if isinstance(error, UserError):
-                raise
-            raise UserError(f"the picture cannot be read: {error}. Open it again.") from error
+        # It may be read only now, or be closed.
+        with _decoding("the picture", "cannot be read: {}. Open it again."):
+            return _eight_bits(image, "the picture")
     if isinstance(image, np.ndarray):
         return _from_array(image, channel_order)
     if _is_tensor(image):
@@ -176,23 +174,33 @@ def _from_file(file) -> Image.Image:
         file = Path(os.path.expanduser(file))
     elif not hasattr(file, "read"):
         file = io.BytesIO(file)
+    with _decoding(name), Image.open(file) as opened:
+        _require_size(opened.width, opened.height, name)
+        opened.load()
+        return _eight_bits(opened, name)
+
+
+@contextmanager
+def _decoding(name: str, words: str = "is damaged: {}. Fetch or save it again.") -> Iterator[None]:
+    """Turns whatever goes wrong with a picture into a UserError with its name.
+
+    Pillow's decoders raise whatever comes: of damaged AVIF RuntimeError, of QOI IndexError, of DDS NotImplementedError.
+    """
     try:
-        with Image.open(file) as opened:
-            _require_size(opened.width, opened.height, name)
-            opened.load()
-            return _eight_bits(opened)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise UserError(f"cannot open {name}: {error.strerror}.") from error
+        yield
+    except UserError:
+        raise
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not a picture in a format that Pillow reads.") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{name} has more than {MAX_PIXELS:,} pixels: shrink it first.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # each format's decoder fails in its own way
-        if isinstance(error, UserError):
-            raise
-        if getattr(error, "errno", None):  # the system's, such as a name that is too long
+    except MemoryError as error:
+        raise UserError(f"{name} needs more memory than there is: shrink it first.") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:  # the system's words, of a file that is not there ...
             raise UserError(f"cannot open {name}: {error.strerror}.") from error
-        raise UserError(f"{name} is damaged: {error}. Fetch or save it again.") from error
+        reason = str(error)[:200] or type(error).__name__
+        raise UserError(f"{name} {words.format(reason)}") from error
 
 
 def _decoded(text: str) -> bytes | None:
@@ -267,14 +275,14 @@ def _from_16_bits(array: np.ndarray) -> np.ndarray:
     return (array.astype(np.uint32) * 255 // (2**bits - 1)).astype(np.uint8)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    _require_size(image.width, image.height, "the picture")
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    _require_size(image.width, image.height, name)
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         return Image.fromarray(_from_16_bits(np.asarray(image).astype(np.uint16)))
     if image.mode in ("I", "F"):
         raise UserError(
-            f"a picture of mode {image.mode!r} (32-bit pixels) has no stated value range; save it as 8 or 16 bit."
+            f"{name} has mode {image.mode!r} (32-bit pixels), which states no value range: save it as 8 or 16 bit."
         )
     if image.mode in ("La", "RGBa"):  # Pillow converts these in two steps alone
         image = image.convert(image.mode[:-1] + "A")

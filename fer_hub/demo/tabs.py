@@ -17,6 +17,7 @@ import gradio as gr
 
 from fer_hub import images
 from fer_hub.demo import markup, uploads
+from fer_hub.demo.guard import MAX_FILE_SIZE, MAX_FILES, MAX_UPLOAD
 from fer_hub.errors import UserError
 from fer_hub.recognition.face import Face
 from fer_hub.recognition.face_tracks import Tracker
@@ -27,8 +28,6 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SOURCE_OF_EXAMPLES = "Example photo: Eileen Collins, NASA, public domain. The other example faces are drawn."
 
 HEIGHT = 400  # pixels of a picture on the page: what was found in it stands in sight below
-MAX_FILE_SIZE = 20 * 2**20  # bytes
-MAX_CROPS = 100  # files at once
 MAX_VIDEO = 120  # seconds of video
 MAX_WORK = 300  # seconds of computing for one video, which is then given up
 LIVE_VISITORS = 4  # cameras at once; the next one waits
@@ -231,8 +230,8 @@ def crops(recognizers: Recognizers, model: gr.Dropdown) -> None:
 
     def recognize(files: list[tuple[str, Path]], name: str) -> list[tuple[str, Face | str]]:
         """Each file's face, or what is wrong with the file."""
-        if len(files) > MAX_CROPS:
-            raise uploads.told(f"{len(files)} files are too many at once: {MAX_CROPS} at most.")
+        if len(files) > MAX_FILES:
+            raise uploads.told(f"{len(files)} files are too many at once: {MAX_FILES} at most.")
         found = []
         for file, path in files:
             try:
@@ -251,12 +250,11 @@ def crops(recognizers: Recognizers, model: gr.Dropdown) -> None:
 
     gr.Markdown(
         "Pictures of **one face each, cut closely**: nothing is searched, the model looks at all of each picture, and "
-        "also answers where there is no face in it."
+        f"also answers where there is no face in it. {MAX_UPLOAD // 2**20} MiB at once at most."
     )
-    files = uploads.files(label=f"Cut faces, up to {MAX_CROPS}", file_types=["image"], height=HEIGHT // 2)
+    files = uploads.files(label=f"Cut faces, up to {MAX_FILES}", file_types=["image"], height=HEIGHT // 2)
     drawn = [str(file) for file in sorted(EXAMPLES.glob("crop-*.png"))]
     gr.Examples([[drawn]], files, label="Examples", example_labels=[f"{len(drawn)} drawn faces"])
-    files.keep_in_cache |= files.temp_files  # the examples, which gradio would delete with the uploads
     results = gr.HTML(label="Expressions")
     found = gr.JSON(label="Faces", visible=False)
     gr.on(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from fer_hub.demo.guard import MAX_FILE_SIZE
 from fer_hub.errors import UserError
 
 
@@ -75,9 +76,12 @@ def _bytes_of(payload, uploads: Path) -> bytes:
     """What was uploaded, pasted or photographed."""
     if payload.url and payload.url.startswith("data:"):
         try:
-            return base64.b64decode(payload.url.partition(",")[2])
+            content = base64.b64decode(payload.url.partition(",")[2])
         except ValueError as error:  # binascii.Error is one, letters that are not ASCII are another
             raise told("the picture did not arrive whole: send it again.") from error
+        if len(content) > MAX_FILE_SIZE:
+            raise told(f"the picture is too large: {MAX_FILE_SIZE // 2**20} MiB at most.")
+        return content
     return _path_of(payload, uploads).read_bytes()
 
 
