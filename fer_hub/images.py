@@ -24,6 +24,7 @@ SIZE = 48
 # Antialiased when shrinking; also timm's and transformers' default, so that every loader resizes alike.
 FILTER = Image.Resampling.BICUBIC
 MAX_PIXELS = 64_000_000  # a small file can claim any size; this many pixels take 0.2 GB as RGB
+MAX_SLOW_PIXELS = 2_500_000  # where Pillow's decoder is Python itself, as for QOI: some ten microseconds a pixel
 CHANNEL_ORDERS = ("rgb", "bgr")
 _DATA = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{64,}={0,2}\s*")
@@ -176,6 +177,7 @@ def _from_file(file) -> Image.Image:
         file = io.BytesIO(file)
     with _decoding(name), Image.open(file) as opened:
         _require_size(opened.width, opened.height, name)
+        _require_fast(opened, name)
         opened.load()
         return _eight_bits(opened, name)
 
@@ -296,3 +298,12 @@ def _require_size(width: int, height: int, name: str) -> None:
         raise UserError(f"{name} is empty: {width} x {height} pixels.")
     if width * height > MAX_PIXELS:
         raise UserError(f"{name} has {width * height:,} pixels, over {MAX_PIXELS:,}: shrink it first.")
+
+
+def _require_fast(opened: Image.Image, name: str) -> None:
+    pixels = opened.width * opened.height
+    if pixels > MAX_SLOW_PIXELS and any(tile[0] in Image.DECODERS for tile in getattr(opened, "tile", ())):
+        raise UserError(
+            f"{name} has {pixels:,} pixels, and Pillow reads {opened.format} slowly: over {MAX_SLOW_PIXELS:,} save it "
+            "as PNG or JPEG."
+        )

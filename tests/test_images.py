@@ -4,7 +4,10 @@ import base64
 import io
 import os
 import tempfile
+import struct
+import warnings
 
+import damaged
 import numpy as np
 import pandas
 import pytest
@@ -12,7 +15,7 @@ import torch
 from PIL import Image
 
 from fer_hub import UserError
-from fer_hub.images import MAX_PIXELS, each, read, to_gray_square
+from fer_hub.images import MAX_PIXELS, MAX_SLOW_PIXELS, each, read, to_gray_square
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (48, 48), dtype=np.uint8)
@@ -335,6 +338,66 @@ def test_pictures_that_fail_late_are_refused(tmp_path):
             to_gray_square(bad)
     assert np.array_equal(to_gray_square(Image.merge("LA", [Image.fromarray(GRAY)] * 2).convert("La").convert("LA")),
                           to_gray_square(Image.merge("LA", [Image.fromarray(GRAY)] * 2).convert("La")))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", damaged.by_decoder())
+def test_whatever_a_decoder_raises_names_the_file(name, tmp_path):
+    (tmp_path / name).write_bytes(damaged.by_decoder()[name])
+    with pytest.raises(UserError, match=f"{name} is damaged: .+ Fetch or save it again") as caught:
+        read(tmp_path / name)
+    assert not isinstance(caught.value.__cause__, OSError | SyntaxError | ValueError | EOFError)
+
+
+@pytest.mark.parametrize("form", damaged.FORMATS)
+def test_every_format_cut_or_changed_is_a_picture_or_one_line(form, tmp_path):
+    file, refused = tmp_path / "odd.picture", 0
+    for seed in range(24):
+        file.write_bytes(damaged.mutated(form, seed))
+        try:
+            with warnings.catch_warnings(action="ignore"):  # Pillow's, of odd metadata
+                assert read(file).mode in ("L", "RGB")
+        except UserError as error:
+            refused += 1
+            assert file.name in str(error) and len(str(error)) < 420
+    assert refused  # otherwise nothing was damaged
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (struct.error("unpack requires a buffer of 4 bytes"), "is damaged: unpack requires"),
+        (RecursionError("maximum recursion depth exceeded"), "is damaged: maximum recursion"),
+        (AssertionError(), "is damaged: AssertionError"),
+        (ZeroDivisionError("x" * 5000), f"is damaged: {'x' * 200}\\. "),
+        (MemoryError(), "needs more memory than there is"),
+        (Image.DecompressionBombError(), "has more than 64,000,000 pixels"),
+        (OSError(36, "File name too long"), "cannot open .*: File name too long"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_errors_of_decoders_to_come_name_the_file_too(raised, words, tmp_path, monkeypatch):
+    def fail(self):
+        raise raised
+
+    (tmp_path / "face.png").write_bytes(png())
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(UserError, match=words) as caught:
+        read(tmp_path / "face.png")
+    assert "face.png" in str(caught.value)
+
+
+def test_pictures_without_a_range_of_values_are_named(tmp_path):
+    Image.new("I", (4, 4)).save(tmp_path / "depth.tif")
+    with pytest.raises(UserError, match="depth.tif has mode 'I'"):
+        read(tmp_path / "depth.tif")
+
+
+def test_large_pictures_of_slow_decoders_are_refused(tmp_path):
+    width, height = MAX_SLOW_PIXELS // 1000, 1001
+    (tmp_path / "long.qoi").write_bytes(b"qoif" + struct.pack(">IIBB", width, height, 3, 0) + b"\xfd" * 41_000)
+    with pytest.raises(UserError, match="long.qoi has 2,502,500 pixels, and Pillow reads QOI slowly"):
+        read(tmp_path / "long.qoi")
+    assert read(png(Image.new("L", (width, height)))).size == (width, height)
 
 
 def test_bombs_are_refused_before_they_are_decoded(monkeypatch):

@@ -9,9 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import clips
+import damaged
 import numpy as np
 import pytest
 import torch
@@ -109,6 +111,22 @@ def test_one_bad_file_of_a_folder_is_reported_and_the_rest_goes_on(here, capsys)
     assert [file["file"] for file in result["files"]] == names and result["failed"] == 2
     assert [file["file"] for file in result["files"] if "error" in file] == ["photos/cut.jpg", "nowhere.png"]
     assert result["files"][3] == {"file": "photos/z.bmp", "width": 60, "height": 40, "faces": []}
+
+
+def test_forty_damaged_pictures_are_a_line_each_and_take_seconds(here, capsys):
+    (here / "bad").mkdir()
+    contents = [*damaged.by_decoder().items(), *((f"{form}.png", damaged.saved(form)[:40]) for form in damaged.FORMATS)]
+    for number in range(40):
+        name, content = contents[number % len(contents)]
+        (here / "bad" / f"{number:02}-{name}").write_bytes(content)
+    start = time.monotonic()
+    assert main(["predict", "bad", "photos/a.png"]) == 2
+    assert time.monotonic() - start < 20
+    said = capsys.readouterr()
+    face, last = said.out.splitlines()
+    assert face.startswith("photos/a.png: happy ") and last.startswith("40 of 41 files could not be read")
+    assert len(said.err.splitlines()) == 40
+    assert all(re.match(r"error: bad/\d\d-\S+ is (damaged|not a picture)", line) for line in said.err.splitlines())
 
 
 def test_uncertain_faces_are_named_so(here, capsys):

@@ -1,0 +1,44 @@
+"""Pictures that Pillow's decoders fail on, each in a way of its own."""
+
+import io
+import random
+
+from PIL import Image, features
+
+Image.init()
+FORMATS = sorted({"AVIF", "BLP", "BMP", "DDS", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI",
+                  "TGA", "TIFF", "WEBP"} & set(Image.SAVE))  # fmt: skip
+
+
+def saved(form: str, size: tuple[int, int] = (24, 16)) -> bytes:
+    """A whole picture of noise in a format of Pillow."""
+    noise = random.Random(0).randbytes(size[0] * size[1] * 3)
+    picture, file = Image.frombytes("RGB", size, noise), io.BytesIO()
+    (picture.convert("P") if form == "BLP" else picture).save(file, form)
+    return file.getvalue()
+
+
+def by_decoder() -> dict[str, bytes]:
+    """By name what makes a decoder raise another error than OSError, SyntaxError, ValueError or EOFError."""
+    dds = bytearray(saved("DDS"))
+    dds[80:88] = (4).to_bytes(4, "little") + b"NONE"  # a compression that does not exist
+    found = {"bad.dds": bytes(dds), "bad.qoi": saved("QOI")[: 14 + 4 * 100]}  # whole pixels, and then none
+    if features.check("avif"):
+        head, data, content = saved("AVIF").partition(b"mdat")
+        found["bad.avif"] = head + data + bytes(len(content))
+    return found
+
+
+def mutated(form: str, seed: int) -> bytes:
+    """A picture that is cut, or whose bytes are changed: in its head, anywhere, or in a row."""
+    chance, content = random.Random(f"{form} {seed}"), bytearray(saved(form))
+    way = seed % 4
+    if way == 0:
+        return bytes(content[: chance.randrange(len(content))])
+    if way == 3:
+        start = chance.randrange(4, 60)
+        content[start : start + 20] = chance.randbytes(20)
+    else:
+        for _ in range(8 if way == 1 else 30):
+            content[chance.randrange(min(len(content), 300) if way == 1 else len(content))] = chance.randrange(256)
+    return bytes(content)
