@@ -53,6 +53,8 @@ def info(given) -> tuple[dict, str]:
 
 
 def predict(given) -> tuple[dict, str]:
+    import warnings
+
     import torch
 
     from fer_hub.cli import predict_files
@@ -60,6 +62,7 @@ def predict(given) -> tuple[dict, str]:
 
     # One face is little work, and waiting threads spin: a second one beside another busy process costs many times more.
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata; a file that cannot be read is an error
     found = predict_files.predict(
         given.files,
         given.model or DEFAULT_MODEL,

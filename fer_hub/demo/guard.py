@@ -170,7 +170,7 @@ class _Body:
         self._limit, self._size, self._files, self._end = MAX_UPLOAD if is_upload else MAX_BODY, 0, 0, b""
         self._mark = f"--{kind.get_boundary()}".encode() if is_upload and kind.get_boundary() else None
         stated = (_values(scope, b"content-length") or ["0"])[0]
-        self._stated = int(stated) if stated.isdecimal() else 0
+        self._stated = int(stated[:20]) if stated.isdecimal() else 0
 
     async def receive(self) -> dict:
         if self._answer.refused:

@@ -4,6 +4,7 @@ It keeps nothing of a visitor: uploads are deleted after minutes, there is no hi
 """
 
 import ssl
+import warnings
 from collections.abc import Sequence
 
 import gradio as gr
@@ -82,6 +83,7 @@ def launch(
     # PyTorch's threads spin while they wait: a second one gains little here, and beside another busy process it makes
     # a call take many times longer (docs/recognizer.md).
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata: a visitor's pictures are no lines of the log
     first = EmotionRecognizer.from_pretrained((models or [DEFAULT_MODEL])[0])
     recognizers = {(models or [DEFAULT_MODEL])[0]: first}
     for name in [*models[1:], *shipped_names()]:

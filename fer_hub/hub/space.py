@@ -23,6 +23,7 @@ PACKAGE = Path(__file__).parents[1]
 REQUIREMENTS = """\
 av>=17.0
 captum>=0.9
+filelock>=3.20.1
 huggingface_hub>=1.20
 jinja2>=3.1
 matplotlib>=3.10

@@ -5,24 +5,25 @@ import io
 import json
 import re
 import shutil
+import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
-import zlib
 from pathlib import Path
 
 import app_server
 import clips
+import damaged
 import httpx
 import numpy as np
+import psutil
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from fer_hub import EmotionRecognizer
-from fer_hub.demo import page, tabs
+from fer_hub import EmotionRecognizer, UserError
+from fer_hub.demo import guard, page, temporary_files
 from fer_hub.hub.locate import DEFAULT_MODEL, shipped_names
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,20 @@ def quiet(app):
     before = len(app.log())
     yield
     assert "Traceback" not in app.log()[before:]
+
+
+@pytest.fixture
+def logged(app):
+    """The lines that the server has logged since the last question; they come a moment after an answer."""
+    place = len(app.log())
+
+    def lines():
+        nonlocal place
+        time.sleep(0.2)
+        said, place = app.log()[place:], len(app.log())
+        return said.splitlines()
+
+    return lines
 
 
 def ask(app, call, payload, **options):
@@ -222,7 +237,7 @@ def test_addresses_are_not_fetched(app, call, quiet):
 def test_other_files_and_addresses_are_not_opened_however_they_come(app, call, tmp_path):
     secret, before = tmp_path / "secret.webp", list(app.heard)
     shutil.copy(ASTRONAUT, secret)
-    uploads = app.temporary / "gradio"
+    (uploads,) = app.uploads()
     places = [secret, f"file://{secret}", f"{uploads}/x/../../../../../../..{secret}", uploads, "a\0b"]
     places += [f"{app.listener}/photo.png", f"HTTP{app.listener[4:]}/photo.png"]
     payloads = [{"path": str(place), **mark} for place in places for mark in (MARK, {})]  # gradio checks marked ones
@@ -263,22 +278,11 @@ def test_playlists_are_refused_and_name_nothing_to_fetch(app, name, clip, quiet)
     assert app.heard == before
 
 
-def bomb():
-    """A PNG of some dozen bytes that claims 900 million pixels."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("bomb.png", bomb(), "more than 64,000,000 pixels"),
+        ("bomb.png", damaged.bomb(), "more than 64,000,000 pixels"),
+        *((name, content, "is damaged") for name, content in damaged.by_decoder().items()),
         ("half.webp", ASTRONAUT.read_bytes()[:9000], "damaged"),
         ("text.png", b"text", "not a picture"),
         ("empty.png", b"", "not a picture"),
@@ -318,15 +322,119 @@ def test_long_videos_are_refused(app, tmp_path, states_its_duration, quiet):
 
 def test_too_many_files_at_once_are_refused(app, quiet):
     own = {"path": upload(app, "face.png", CROPS[0].read_bytes()), **MARK}
-    kind, (found,) = ask(app, "predict_crops", [own] * tabs.MAX_CROPS)
-    assert kind == "complete" and len(found) == tabs.MAX_CROPS == 100
-    assert "100 at most" in refused(app, "predict_crops", [own] * (tabs.MAX_CROPS + 1))
+    kind, (found,) = ask(app, "predict_crops", [own] * guard.MAX_FILES)
+    assert kind == "complete" and len(found) == guard.MAX_FILES == 100
+    assert "100 at most" in refused(app, "predict_crops", [own] * (guard.MAX_FILES + 1))
 
 
 def test_large_files_are_refused(app):
-    for size, status in ((tabs.MAX_FILE_SIZE, 200), (tabs.MAX_FILE_SIZE + 1, 413)):
+    for size, status in ((guard.MAX_FILE_SIZE, 200), (guard.MAX_FILE_SIZE + 1, 413)):
         content = {"files": ("large.png", io.BytesIO(bytes(size)))}
         assert httpx.post(f"{app.address}/gradio_api/upload", files=content, timeout=60).status_code == status
+
+
+ODD = [7, 1.5, True, "x", "", [], {}, [None], [[]], {"path": None}, {"path": 7, **MARK}, {"path": ["x"], **MARK},
+       {"path": "x" * 5000, **MARK}, {"url": 7, **MARK}, {"path": {"path": "x", **MARK}, **MARK}, {"path": "x", "meta": 0},
+       {"path": "", "url": "data:image/png;base64,AAAA", "size": "big", "orig_name": [1], **MARK}]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_values_of_another_form_are_answered_in_words_and_a_line_of_the_log(app, call, logged):
+    for payload in ODD:
+        said = ask(app, call, payload)
+        assert said[0] == "error" and 20 < len(said[1]["error"]) < 300 or payload == [] == said[1][0], (payload, said)
+        assert "/" not in json.dumps(said), payload
+        lines = logged()
+        assert len(lines) <= 1 and all(line.startswith(f"{call}: ") and len(line) < 400 for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("call", "data"),
+    [
+        ("predict", []),
+        ("predict", [None]),
+        ("predict", [None, {"a": 1}]),
+        ("predict", [None, "x" * 10_000]),
+        ("video", [None, None, DEFAULT_MODEL]),
+        ("video", [None, -5, DEFAULT_MODEL]),
+        ("video", [None, 2.5, DEFAULT_MODEL]),
+        ("video", [None, [], DEFAULT_MODEL]),
+        ("load_example", [None]),
+        ("show_1", [None]),
+    ],
+)
+def test_wrong_arguments_are_answered_in_words_and_a_line_of_the_log(app, call, data, logged):
+    address = f"{app.address}/gradio_api/call/{call}"
+    event = httpx.post(address, json={"data": data}).json()["event_id"]
+    told = httpx.get(f"{address}/{event}", timeout=60).text
+    assert told.startswith("event: error\n") and len(json.loads(told.partition("data: ")[2])["error"]) < 300
+    assert len(logged()) <= 1
+
+
+def test_requests_that_name_nothing_are_answered_in_words_and_a_line_of_the_log(app, logged):
+    address = f"{app.address}/gradio_api"
+    queued = {"data": [], "session_hash": "nobody", "fn_index": 9999}
+    for path, content in (
+        ("call/nothing", {"json": {"data": []}}),
+        ("run/nothing", {"json": {"data": []}}),
+        ("call/v2/nothing", {"json": {}}),
+        ("call/v2/predict", {"json": {"nothing": 1}}),
+        ("queue/join", {"json": queued}),
+        ("queue/join", {"json": queued | {"fn_index": -1}}),
+        ("upload", {"files": {"files": (None, b"no file")}}),
+        ("component_server", {"files": {"x": ("a", b"x")}}),
+    ):
+        answer = httpx.post(f"{address}/{path}", **content)
+        assert answer.status_code == 400 and "cannot be answered" in answer.text, (path, answer.text)
+        assert len(logged()) == 1, path
+    for path in ("call/predict/nothing", "queue/data?session_hash=nothing"):
+        answer = httpx.get(f"{address}/{path}", timeout=60)
+        assert "event: error" in answer.text and "cannot be answered" in answer.text
+        assert len(logged()) == 1, path
+
+
+def test_large_requests_are_refused_and_not_held_in_memory(app, logged):
+    def pieces(total):
+        yield b'{"data": ["'
+        for _ in range(total // 2**16):
+            yield b"a" * 2**16
+
+    server, address = psutil.Process(app.process.pid), f"{app.address}/gradio_api"
+    before = server.memory_info().rss
+    for call in CALLS:
+        for content in (b"a" * 100 * 2**20, pieces(100 * 2**20)):
+            headers = {"content-type": "application/json"}
+            assert httpx.post(f"{address}/call/{call}", content=content, headers=headers, timeout=60).status_code == 413
+    assert server.memory_info().rss - before < 60 * 2**20
+    files = [("files", ("x", b"x"))] * (guard.MAX_FILES + 1)
+    assert httpx.post(f"{address}/upload", files=files).status_code == 413
+    files = [("files", ("x", bytes(guard.MAX_FILE_SIZE - 2**20)))] * 3
+    assert httpx.post(f"{address}/upload", files=files, timeout=60).status_code == 413
+    assert logged() == []
+
+
+def test_pictures_in_a_request_may_be_no_larger_than_files(app):
+    content = base64.b64encode(bytes(guard.MAX_FILE_SIZE + 1)).decode()
+    assert "too large: 20 MiB" in refused(app, "predict", {"url": f"data:image/png;base64,{content}", **MARK})
+
+
+def test_other_sites_get_no_answer_from_a_page_of_this_machine(app):
+    for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}):
+        for answer in (
+            httpx.get(f"{app.address}/config", headers=headers),
+            httpx.post(f"{app.address}/gradio_api/call/predict", headers=headers, json={"data": [None, DEFAULT_MODEL]}),
+            httpx.options(app.address, headers=headers | {"access-control-request-method": "POST"}),
+        ):
+            assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
+    own = httpx.get(f"{app.address}/config", headers={"origin": app.address})
+    assert own.status_code == 200
+
+
+def test_browsers_guess_no_types_and_frames_are_allowed(app):
+    for path in ("", "/config", "/theme.css", "/nothing", "/gradio_api/info", "/gradio_api/call/predict/nothing"):
+        headers = httpx.get(app.address + path, timeout=60).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert not {"x-frame-options", "content-security-policy"} & set(headers)
 
 
 # --- what it keeps and tells ---
@@ -354,22 +462,62 @@ def test_the_video_tab_leaves_no_folder(app, clip):
 
 def test_uploads_are_deleted_after_a_while(tmp_path, monkeypatch, recognizer):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(page, "KEPT", 1)
     blocks = page.build({DEFAULT_MODEL: recognizer})
     examples = {file for file in tmp_path.rglob("*") if file.is_file()}
-    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
-    try:
-        photo = io.BytesIO()
-        Image.new("RGB", (64, 64)).save(photo, "png")
-        (path,) = httpx.post(f"{address}gradio_api/upload", files={"files": ("mine.png", photo.getvalue())}).json()
-        assert Client(address, verbose=False).predict({"path": path, **MARK}, api_name="/predict") == []
-        end = time.monotonic() + 30
-        while Path(path).exists():
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        assert {file for file in tmp_path.rglob("*") if file.is_file()} == examples  # these stay, for the next visitor
-    finally:
-        blocks.close()
+    assert examples
+    with temporary_files.deleting_old(tmp_path, 1):
+        _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
+        try:
+            photo = io.BytesIO()
+            Image.new("RGB", (64, 64)).save(photo, "png")
+            (path,) = httpx.post(f"{address}gradio_api/upload", files={"files": ("mine.png", photo.getvalue())}).json()
+            assert Client(address, verbose=False).predict({"path": path, **MARK}, api_name="/predict") == []
+            end = time.monotonic() + 30
+            while {
+                file for file in tmp_path.rglob("*") if file.is_file()
+            } != examples:  # these stay, for other visitors
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        finally:
+            blocks.close()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate that nobody vouches for, and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    made = [folder / "cert.pem", folder / "key.pem"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=page", "-days", "2"]
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: it makes the certificate of these tests")
+    subprocess.run([*command, "-out", made[0], "-keyout", made[1]], check=True, capture_output=True)
+    return made
+
+
+def test_https_and_what_a_page_leaves_when_it_is_stopped(certificate, tmp_path):
+    options = "--ssl_certfile", str(certificate[0]), "--ssl_keyfile", str(certificate[1])
+    with app_server.running(tmp_path, *options) as app:
+        upload = {"files": ("mine.png", CROPS[0].read_bytes())}
+        (path,) = httpx.post(f"{app.address}/gradio_api/upload", files=upload, verify=False).json()
+        assert Path(path).is_file() and Path(path).is_relative_to(app.uploads()[0])
+    assert not Path(path).exists() and app.uploads() == []
+    assert app.process.returncode == -signal.SIGTERM and "Traceback" not in app.log()
+
+
+@pytest.mark.parametrize(
+    ("certfile", "keyfile", "words"),
+    [
+        (0, None, "belong together"),
+        (None, 1, "belong together"),
+        ("nowhere.pem", 1, "No such file"),
+        (1, 1, "cannot be used"),
+        (0, 0, "cannot be used"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_named_at_once(certificate, certfile, keyfile, words):
+    pem = [certificate[name] if isinstance(name, int) else name for name in (certfile, keyfile)]
+    with pytest.raises(UserError, match=words):
+        page.launch(ssl_certfile=pem[0] and str(pem[0]), ssl_keyfile=pem[1] and str(pem[1]))
 
 
 # --- the command ---

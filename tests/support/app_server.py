@@ -47,6 +47,10 @@ class App:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
+    def uploads(self) -> list[Path]:
+        """The folders of what visitors upload; that of a running server is one."""
+        return [path for path in self.temporary.glob("fer-hub-page-*") if path.is_dir()]
+
 
 @contextmanager
 def running(folder: Path, *arguments: str) -> Iterator[App]:
@@ -66,7 +70,8 @@ def running(folder: Path, *arguments: str) -> Iterator[App]:
             [sys.executable, str(ROOT / "app.py"), *arguments],
             cwd=folder, env={**_environment(), **ours}, stdout=log, stderr=log,
         )  # fmt: skip
-        app = App(f"http://127.0.0.2:{port}", folder, temporary, process, listener, heard)
+        scheme = "https" if "--ssl_certfile" in arguments else "http"
+        app = App(f"{scheme}://127.0.0.2:{port}", folder, temporary, process, listener, heard)
         try:
             end = time.monotonic() + 180
             while not _answers(app.address):
@@ -76,6 +81,7 @@ def running(folder: Path, *arguments: str) -> Iterator[App]:
         finally:
             process.terminate()
             process.wait(60)
+    assert app.uploads() == []  # they end with the server
 
 
 @cache
@@ -114,6 +120,6 @@ def _environment() -> dict[str, str]:
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(address, timeout=30, trust_env=False).status_code == 200
+        return httpx.get(address, timeout=30, trust_env=False, verify=False).status_code == 200
     except httpx.TransportError:
         return False

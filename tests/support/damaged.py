@@ -2,6 +2,8 @@
 
 import io
 import random
+import struct
+import zlib
 
 from PIL import Image, features
 
@@ -42,3 +44,15 @@ def mutated(form: str, seed: int) -> bytes:
         for _ in range(8 if way == 1 else 30):
             content[chance.randrange(min(len(content), 300) if way == 1 else len(content))] = chance.randrange(256)
     return bytes(content)
+
+
+def bomb():
+    """A PNG of some dozen bytes that claims 900 million pixels."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    )
