@@ -151,7 +151,9 @@ class _Answer:
 
     async def break_off(self) -> None:
         """Ends an answer that the application did not end; a stream of events says why, as gradio's clients read it."""
-        if not self._finished:
+        if not self._started:
+            await self.refuse(400, UNANSWERABLE)
+        elif not self._finished:
             told = json.dumps(
                 {"msg": "unexpected_error", "success": False, "message": UNANSWERABLE, "error": UNANSWERABLE}
             )

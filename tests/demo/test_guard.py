@@ -206,3 +206,11 @@ def test_a_stream_that_breaks_off_tells_its_client_why():
     _, _, text, _ = ask(fail)
     told = json.loads(text.rpartition("event: error\ndata: ")[2])
     assert told["msg"] == "unexpected_error" and "cannot be answered" in told["error"]
+
+
+def test_an_application_that_never_answers_is_answered_for():
+    async def fail(scope, receive, send):
+        raise RuntimeError
+
+    status, _, text, _ = ask(fail)
+    assert status == 400 and "cannot be answered" in text
