@@ -34,7 +34,11 @@ def folder() -> Iterator[Path]:
     path = parent / f"{PREFIX}{secrets.token_hex(8)}"
     with _signals_that_raise(), _locked(path):
         path.mkdir(mode=0o700)
-        os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(path)
+        # Two of them: gradio copies no results that lie in its own folder already, and they are deleted once written.
+        uploads, results = path / "gradio", path / "other"
+        uploads.mkdir()
+        results.mkdir()
+        os.environ["GRADIO_TEMP_DIR"], tempfile.tempdir = str(uploads), str(results)
         try:
             yield path
         finally:

@@ -239,7 +239,7 @@ def test_addresses_are_not_fetched(app, call, quiet):
 def test_other_files_and_addresses_are_not_opened_however_they_come(app, call, tmp_path):
     secret, before = tmp_path / "secret.webp", list(app.heard)
     shutil.copy(ASTRONAUT, secret)
-    (uploads,) = app.uploads()
+    uploads = app.uploads()[0] / "gradio"
     places = [secret, f"file://{secret}", f"{uploads}/x/../../../../../../..{secret}", uploads, "a\0b"]
     places += [f"{app.listener}/photo.png", f"HTTP{app.listener[4:]}/photo.png"]
     payloads = [{"path": str(place), **mark} for place in places for mark in (MARK, {})]  # gradio checks marked ones
@@ -450,13 +450,19 @@ def test_the_page_says_what_it_is_not_for_keeps_nothing_and_needs_no_other_serve
     assert app.heard == []  # also no telemetry, no search for a newer version
 
 
-def test_the_video_tab_leaves_no_folder(app, clip):
-    before, show = set(app.temporary.iterdir()), handler(app, inputs="video", outputs="video")
+def test_the_video_tab_leaves_no_folder_and_its_results_can_be_fetched(app, clip):
+    work, show = app.uploads()[0] / "other", handler(app, inputs="video", outputs="video")
+    before = set(work.iterdir())
     for content, told in ((clip.read_bytes(), "true"), (b"text", "false")):
         payload = {"path": upload(app, "clip.ts", content), **MARK}
         (done,) = in_session(app, "a visitor", show, [payload, 10, DEFAULT_MODEL])
         assert f'"success":{told}' in done
-    assert set(app.temporary.iterdir()) == before
+        if told == "true":
+            results = set(re.findall(r'"path":"([^"]+/faces\.(?:mp4|csv|json))"', done))
+            assert len(results) == 3, done
+            for path in results:
+                assert WEB.get(f"{app.address}/gradio_api/file={path}").status_code == 200
+    assert set(work.iterdir()) == before
 
 
 def test_uploads_are_deleted_after_a_while(tmp_path, monkeypatch, recognizer):
