@@ -3,8 +3,8 @@
 import base64
 import io
 import os
-import tempfile
 import struct
+import tempfile
 import warnings
 
 import damaged
