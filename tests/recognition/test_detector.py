@@ -102,6 +102,49 @@ def test_nothing_is_found_where_no_face_is(detector, name):
     assert detector(Image.fromarray(getattr(data, name)()).convert("RGB")) == []
 
 
+TURNS = {180: Image.Transpose.ROTATE_180, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}
+
+
+@pytest.mark.parametrize("degrees", TURNS)
+def test_faces_of_a_turned_picture_are_found_and_set_upright(detector, degrees):
+    picture, middles = group(6)
+    upright = detector(picture)
+    found = detector(picture.transpose(TURNS[degrees]))
+    assert len(found) == len(upright) == 6
+    width, height = picture.size
+    to_turned = {180: lambda x, y: (width - x, height - y), 90: lambda x, y: (y, width - x),
+                 270: lambda x, y: (height - y, x)}[degrees]  # fmt: skip
+    for one in found:
+        other = min(upright, key=lambda other: math.dist(to_turned(*other.landmarks[2]), one.landmarks[2]))
+        box = np.array([to_turned(*corner) for corner in np.reshape(other.box, (2, 2))])
+        assert overlap(one.box, (*box.min(0), *box.max(0))) > 0.99
+        turned_crop = crop(picture.transpose(TURNS[degrees]), one)
+        assert np.abs(turned_crop.astype(int) - crop(picture, other)).mean() < 2  # gray levels
+
+
+def test_a_photo_that_was_taken_upside_down_is_recognized_as_if_upright(detector, face):
+    photo = Image.fromarray(data.camera()).convert("RGB")  # another person, half from the side
+    for picture in (PHOTO, photo):
+        (upright,), (found,) = detector(picture), detector(picture.rotate(180))
+        assert np.abs(crop(picture.rotate(180), found).astype(int) - crop(picture, upright)).mean() < 2
+
+
+def test_a_second_look_is_only_taken_where_no_face_is_sure(detector, monkeypatch):
+    looks, find = [], RetinaFace._find
+    monkeypatch.setattr(RetinaFace, "_find", lambda *given: looks.append(given[2:]) or find(*given))
+    detector(PHOTO)
+    assert looks == [()]
+    looks.clear()
+    detector(Image.new("RGB", (320, 240)))
+    assert looks == [(), (0.5,), (0.5,), (0.5,)]
+
+
+@pytest.mark.parametrize("name", ["clock", "coffee", "colorwheel", "gravel", "moon", "retina"])
+def test_no_turn_of_a_picture_without_a_face_has_one(detector, name):
+    picture = Image.fromarray(getattr(data, name)()).convert("RGB")
+    assert [detector(picture.transpose(turn)) for turn in TURNS.values()] == [[], [], []]
+
+
 def test_nothing_is_found_in_blank_and_random_pictures(detector):
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
     for picture in (*(Image.new("RGB", (320, 240), (value,) * 3) for value in (0, 128, 255)), Image.fromarray(noise)):
