@@ -1,29 +1,19 @@
 """A video file -> its upright pictures with their times. Faces are not known here."""
 
-import os
-import re
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-from av.stream import Disposition
 
 from fer_hub.errors import UserError
 from fer_hub.images import MAX_PIXELS
+from fer_hub.recognition.containers import INDEXED, existing, opened, require_size, stated_duration
 
-# FFmpeg also reads playlists (HLS, DASH, concat), and these open whatever file or address they name, even where the
-# playlist itself came as an open file. A visitor's upload must not do that: only containers that hold their own data
-# are read, and no protocol is left to open anything else with.
-_CONTAINERS = {
-    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,flv,asf,ogg",
-    "protocol_whitelist": "none",
-}
-_READABLE = "MP4, MOV, MKV, WebM, AVI, MPEG-TS, FLV, WMV and Ogg"
-_LIMITS = {"max_pixels": str(MAX_PIXELS)}  # of decoders: also for a picture whose size the container does not tell
 _SLACK = 0.5  # seconds by which a whole video may end before its stated duration: last pictures have unstated lengths
 
 
@@ -32,7 +22,7 @@ class Picture:
     """One picture of a video, decoded, not yet converted.
 
     Attributes:
-        index: among the pictures of the file that were decoded, from 0.
+        index: among the pictures that were decoded from `start` on, from 0.
         time: seconds from the beginning of the file, as a player shows it; never before that of the picture before.
     """
 
@@ -52,7 +42,7 @@ class Picture:
             UserError: over 64 million pixels, or colours that FFmpeg does not convert.
         """
         width, height = round(self._frame.width * self._aspect) or 1, self._frame.height
-        _require_size(width, height, "a picture of the video")
+        require_size(width, height, "a picture of the video")
         try:  # in one thread: starting more takes longer than the conversion
             image = self._frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
         except av.FFmpegError as error:
@@ -89,19 +79,27 @@ class VideoFile:
         rate: pictures per second, on average, as the file states it; 25 where it does not.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, start: float = 0.0, end: float | None = None):
         """Opens the file, looks at its header and closes it.
 
+        Args:
+            path: the file.
+            start: seconds from which pictures are given. MP4, MOV, MKV and WebM are entered at a key frame before it,
+                all others are decoded from their beginning.
+            end: seconds before which they are shown; None for all.
+
         Raises:
-            UserError: no such file, an address, no video, or pictures of over 64 million pixels.
+            UserError: no such file, an address, no video, or pictures of over 64 million pixels; nothing lies between
+                start and end.
         """
-        self.path = _existing(path)
+        self.path, self.start, self.end = existing(path), start, end
         self._forget()
-        with _opened(self.path) as (container, stream):
-            self.duration = _duration(container, stream)
+        with opened(self.path) as (container, stream):
+            self.duration = stated_duration(container, stream)
             self.picture_count = stream.frames or None
             rate = stream.average_rate
             self.rate = rate if rate and 1 <= rate <= 240 else Fraction(25)
+        require_part(start, end, self.duration)
 
     def _forget(self) -> None:
         self._end, self._count = 0.0, 0  # of the last good picture: seconds; pictures up to it, whether good or lost
@@ -124,26 +122,46 @@ class VideoFile:
         """The pictures that can be read, in the order of their times; `problem` grows meanwhile.
 
         Raises:
-            UserError: not one picture can be read, or the file is gone.
+            UserError: not one picture can be read, or none from `start` on, or the file is gone.
         """
         self._forget()
         count = missing = 0  # missing: since the last good picture
         rotation = matrix = None
-        with _opened(self.path) as (container, stream):
+        with opened(self.path) as (container, stream):
             aspect = stream.sample_aspect_ratio or Fraction(1)
+            self._enter(container, stream)
             for time, frame in self._timed(self._decoded(container, stream), container.start_time):
-                count += 1
+                if self.end is not None and time >= self.end:
+                    if missing and self._count:
+                        self._add_damage(self.end)
+                    break
+                is_due = time >= self.start
+                count += is_due
                 if frame is None or frame.is_corrupt or (missing and not frame.key_frame):
                     missing += 1
                     continue
-                if missing:
-                    self._from, self._to = self._from if self._places else self._end, time
-                    self._places, missing = self._places + 1, 0
-                self._end, self._count = time + self._length(frame), count
+                if missing and is_due:
+                    self._add_damage(time)
+                self._end, self._count, missing = time + self._length(frame), count, 0
                 if frame.rotation != rotation:
                     rotation, matrix = frame.rotation, _display_matrix(frame)
-                yield Picture(count - 1, time, frame, aspect, matrix)
-        self._conclude(missing)
+                if is_due:
+                    yield Picture(count - 1, time, frame, aspect, matrix)
+            else:
+                self._notice_what_is_missing(missing)
+        if not self._count:
+            self._refuse()
+
+    def _add_damage(self, until: float) -> None:
+        self._from = self._from if self._places else max(self._end, self.start)
+        self._to, self._places = until, self._places + 1
+
+    def _enter(self, container, stream) -> None:
+        """Goes to a key frame before `start`; a second before, because files are searched by the times of decoding."""
+        before = self.start - 1 + (container.start_time or 0) / av.time_base
+        if self.start > 1 and container.format.name in INDEXED:
+            with suppress(av.FFmpegError):  # then it is decoded from the beginning
+                container.seek(int(before / stream.time_base), stream=stream)
 
     def _decoded(self, container, stream) -> Iterator[av.VideoFrame | None]:
         """The pictures of the stream; None for what cannot be decoded."""
@@ -172,7 +190,7 @@ class VideoFile:
                 if now < time:
                     now, shift = following, shift + following - now
                 time, following = now, now + float(1 / self.rate)
-            yield time, frame
+            yield round(time, 6), frame  # so that a picture at 1 s is not one at 0.9999999
 
     def _length(self, frame) -> float:
         stated = frame.duration * frame.time_base if frame.duration and frame.time_base else 0
@@ -181,69 +199,33 @@ class VideoFile:
     def _stop(self, why: str) -> None:
         self._stopped = f"after {self._end:.2f} s (picture {self._count}) the video {why}"
 
-    def _conclude(self, missing: int) -> None:
-        if not self._count:
-            raise UserError(
-                f"{self.path}: not one picture of the video can be read. It is damaged, or has over {MAX_PIXELS:,} "
-                "pixels a picture: copy or download it again, or shrink it."
-            )
-        if missing and not self._stopped:
+    def _notice_what_is_missing(self, missing: int) -> None:
+        if missing and self._count and not self._stopped:
             self._stop("cannot be read: its data are damaged")
         elif not self._stopped and self.duration and self._end < self.duration - _SLACK:
             self._stop(f"is missing, or its header is wrong: it states {self.duration:.2f} s")
 
-
-def _existing(path: str | Path) -> Path:
-    if "://" in str(path):
-        raise UserError(f"{str(path)[:80]} is an address, not a file: download it first.")
-    file = Path(os.path.expanduser(path))
-    if not file.is_file():
-        raise UserError(f"cannot open {path}: {'it is not a file' if file.exists() else 'there is no such file'}.")
-    return file
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """The container and its first video stream, ready to be decoded."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise UserError(f"cannot open {path}: {error.strerror}.") from error
-    with file:
-        try:
-            container = av.open(file, "r", options=_LIMITS, container_options=_CONTAINERS, metadata_errors="replace")
-        except (av.FFmpegError, OSError) as error:
+    def _refuse(self) -> None:
+        if self._end:
             raise UserError(
-                f"{path} is not a video in a container that is read here ({_READABLE}), or its beginning or its index "
-                "is missing: an MP4 whose recording broke off has none. Copy or download it again."
-            ) from error
-        with container:
-            yield container, _video_stream(container, path)
+                f"{self.path}: no picture from start={self.start:g} on can be read; the last one before it "
+                f"ends at {self._end:.2f} s."
+            )
+        raise UserError(
+            f"{self.path}: not one picture of the video can be read. It is damaged, or has over {MAX_PIXELS:,} "
+            "pixels a picture: copy or download it again, or shrink it."
+        )
 
 
-def _video_stream(container, path: Path) -> av.VideoStream:
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    if not streams:
-        raise UserError(f"{path} has no video: it holds sound or text alone.")
-    stream = streams[0]
-    if stream.codec_context is None:
-        raise UserError(f"{path}: its video is in a format that is not read here. Convert it to H.264.")
-    _require_size(stream.width, stream.height, str(path))
-    stream.codec_context.options = _LIMITS
-    stream.thread_type = "NONE"
-    return stream
+def require_part(start: float, end: float | None, duration: float | None) -> None:
+    """Makes sure that there can be something from `start` to `end`, in seconds.
 
-
-def _require_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise UserError(f"{name} has pictures of {width:,} x {height:,} pixels, over {MAX_PIXELS:,}: shrink it first.")
-
-
-def _duration(container, stream) -> float | None:
-    tag = stream.metadata.get("DURATION", "")  # of Matroska: its header has one duration for all streams together
-    if match := re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", tag):
-        hours, minutes, seconds = map(float, match.groups())
-        return hours * 3600 + minutes * 60 + seconds
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+    Raises:
+        UserError: there is nothing, or they are no times.
+    """
+    if not 0 <= start < math.inf:  # NaN fails too
+        raise UserError(f"start={start} is not a time in seconds, from 0 on.")
+    if end is not None and not end > start:
+        raise UserError(f"end={end} is not after start={start}: both are seconds from the beginning of the video.")
+    if duration and start >= duration:
+        raise UserError(f"start={start:g} is after the end of the video, which has {duration:.2f} s.")
