@@ -20,7 +20,7 @@ from fer_hub.atomic_files import write_atomically
 from fer_hub.errors import UserError
 from fer_hub.recognition.face import Face
 from fer_hub.recognition.face_tracks import HALF_LIFE, TrackedFace, Tracker
-from fer_hub.recognition.video_reader import VideoFile
+from fer_hub.recognition.picture_clips import open_clip
 from fer_hub.recognition.video_writer import require_writable, writing
 
 Progress = Callable[[float, float | None], object]
@@ -70,7 +70,6 @@ class Clip:
     video. Iterating again starts again. What cannot be read is left out, and `problem` says so.
 
     Attributes:
-        duration: seconds, as the file states it; None where it does not.
         frame_count: pictures of the video, recognized or not, as the file states it; None where it does not.
     """
 
@@ -80,6 +79,9 @@ class Clip:
         path: str | Path,
         *,
         every: int = 1,
+        start: float = 0.0,
+        end: float | None = None,
+        fps: float | None = None,
         half_life: float = HALF_LIFE,
         progress: bool | Progress | None = None,
         annotated: str | Path | None = None,
@@ -88,19 +90,26 @@ class Clip:
 
         Args:
             recognizer: finds and names the faces.
-            path: MP4, MOV, MKV, WebM, AVI, MPEG-TS, FLV, WMV or Ogg. Addresses and playlists are refused.
+            path: a video (MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, WMV, Ogg, MXF, or raw H.264, HEVC, MPEG-2
+                or MJPEG), an animated GIF, PNG, WebP or AVIF, or a folder of numbered pictures. Addresses and playlists
+                are refused.
             every: 1 recognizes each picture, 10 each tenth. All are decoded.
+            start: seconds from which pictures are recognized. Their times stay those of the whole video, their numbers
+                begin here.
+            end: seconds before which they are shown; None for all.
+            fps: pictures per second of a folder; default: 25.
             half_life: seconds of smoothing, as `Tracker` explains it; 0 for none.
             progress: True shows a bar on standard error. A function is called after each recognized picture with the
-                seconds that are done and the video's length in seconds, None where it is not known; at the end of a
-                whole video both are its length.
+                seconds that are done and those from `start` to the end, None where they are not known; when all is
+                done both are equal.
             annotated: .mp4 (H.264) or .webm (VP9); the video with boxes, names and probabilities drawn in, without
                 sound. Pictures between recognized ones carry the last boxes. It is there when the iteration has come
                 to the end of what can be read; an iteration that is given up leaves nothing.
 
         Raises:
             UserError: it is no path, the file is not there, no video, or its pictures have over 64 million pixels;
-                `every` is not a number from 1 on; `annotated` cannot be written.
+                `every` is not a number from 1 on; nothing lies between `start` and `end`; `annotated` cannot be
+                written.
         """
         if not isinstance(every, int) or every < 1:
             raise UserError(f"every={every!r} is not a whole number from 1 on.")
@@ -108,13 +117,24 @@ class Clip:
         self._new_tracker = lambda: Tracker(half_life, recognizer.model.abstention_threshold)
         self._new_tracker()  # refuses a wrong half-life before anything is decoded
         _require_file(path)
-        self._file = VideoFile(path)
-        self.duration, self.frame_count = self._file.duration, self._file.picture_count
+        self._file = open_clip(path, start=start, end=end, fps=fps)
+        self.frame_count = self._file.picture_count
         self.annotated = None if annotated is None else Path(annotated).expanduser()
         if self.annotated is not None:
             require_writable(self.annotated)
             if self.annotated.exists() and self.annotated.samefile(self._file.path):
                 raise UserError(f"annotated={annotated} is the video itself: give another name.")
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds of the whole video, as the file states it; None where it does not. An animation has it when read."""
+        return self._file.duration
+
+    @property
+    def seconds(self) -> float | None:
+        """From `start` to `end`; None where the end is not known."""
+        ends = [end for end in (self._file.end, self.duration) if end is not None]
+        return min(ends) - self._file.start if ends else None
 
     @property
     def problem(self) -> str | None:
@@ -129,21 +149,21 @@ class Clip:
         """
         tracker, faces, due = self._new_tracker(), [], 0
         output = nullcontext() if self.annotated is None else writing(self.annotated, self._file.rate)
-        with output as add, _reporting(self.progress, self.duration) as report:
+        with output as add, _reporting(self.progress, self.seconds) as report:
             for picture in self._file:
-                is_due = picture.index >= due
+                is_due, done = picture.index >= due, picture.time - self._file.start
                 if is_due or add:
                     image = picture.rgb()
                 if is_due:
                     due = picture.index - picture.index % self.every + self.every
                     faces = tracker.update(self.recognizer(image), picture.time)
                 if add:
-                    add(np.asarray(self.recognizer.draw(image, faces)), picture.time)
+                    add(np.asarray(self.recognizer.draw(image, faces)), done)
                 if is_due:
-                    report(picture.time)
+                    report(done)
                     yield Frame(picture.index, picture.time, faces)
-            if self.duration and not self.problem:
-                report(max(self.duration, picture.time))
+            if self.seconds and not self.problem:
+                report(max(self.seconds, done))
 
 
 def _require_file(path: object) -> None:
