@@ -4,17 +4,20 @@ import base64
 import io
 import os
 import struct
+import sys
 import tempfile
 import warnings
 
 import damaged
+import heic
 import numpy as np
 import pandas
 import pytest
 import torch
+from clips import corner
 from PIL import Image
 
-from fer_hub import UserError
+from fer_hub import UserError, images
 from fer_hub.images import MAX_PIXELS, MAX_SLOW_PIXELS, each, read, to_gray_square
 
 RNG = np.random.default_rng(0)
@@ -409,11 +412,76 @@ def test_bombs_are_refused_before_they_are_decoded(monkeypatch):
         to_gray_square(small_file)
 
 
-def test_animations_give_their_first_frame():
+@pytest.mark.parametrize("kind", ["gif", "png", "webp"])
+def test_animations_give_their_first_frame_and_a_warning(kind, caplog):
     frames = [Image.new("L", (48, 48), value) for value in (10, 200)]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "gif", save_all=True, append_images=frames[1:])
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], lossless=True)
     assert (to_gray_square(buffer.getvalue()) == 10).all()
+    assert "the picture is an animation: only its first picture is looked at" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["tiff", "mpo"])
+def test_pages_are_no_animation(kind, caplog):
+    pages = [Image.new("L", (48, 48), value) for value in (10, 200)]
+    buffer = io.BytesIO()
+    pages[0].save(buffer, kind, save_all=True, append_images=pages[1:])
+    assert (to_gray_square(buffer.getvalue()) == 10).all() and caplog.text == ""
+
+
+@pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240)])  # 108 and 200 megapixels
+def test_photos_of_phones_with_over_100_megapixels_are_read_at_half_their_size(size, caplog):
+    buffer = io.BytesIO()
+    photo = Image.new("L", size, 77)
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter turn
+    photo.save(buffer, "jpeg", exif=exif)
+    with warnings.catch_warnings(action="error"):
+        picture = images.read(buffer.getvalue())
+    assert picture.size == (size[1] // 2, size[0] // 2) and picture.getpixel((99, 99)) == 77
+    assert f"has {size[0]} x {size[1]} pixels, over 64,000,000: it is read at half its size" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "frame"),
+    [((20000, 16000), {}, b"\xff\xc0"), ((10000, 8000), {"progressive": True}, b"\xff\xc2")],
+)
+def test_what_cannot_be_halved_is_refused_as_before(size, options, frame, caplog):
+    buffer = io.BytesIO()
+    Image.new("L", (16, 8)).save(buffer, "jpeg", **options)
+    content = buffer.getvalue()
+    place = content.index(frame) + 5  # height and width
+    claimed = content[:place] + struct.pack(">HH", size[1], size[0]) + content[place + 4 :]
+    with pytest.raises(UserError, match=f"has {size[0] * size[1]:,} pixels, over 64,000,000"):
+        images.read(claimed)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_heic_is_read_upright(brand, turns, tmp_path):
+    path = heic.write(tmp_path / "photo.heic", corner((128, 96)), turns, brand)
+    expected = np.rot90(corner((128, 96)), turns)
+    for given in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes())):
+        picture = np.asarray(images.read(given)).astype(int)
+        assert picture.shape == expected.shape and np.abs(picture - expected).mean() < 8
+
+
+def test_a_damaged_heic_is_told(tmp_path):
+    path = heic.write(tmp_path / "photo.heic", corner((128, 96)))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match="photo.heic"):
+        images.read(path)
+
+
+def test_without_pi_heif_the_line_that_installs_it_is_told(tmp_path, monkeypatch):
+    path = heic.write(tmp_path / "photo.heic", corner((128, 96)))
+    monkeypatch.setattr(Image, "OPEN", {form: how for form, how in Image.OPEN.items() if form != "HEIF"})
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(
+        UserError, match=r'photo.heic is a HEIC picture: pip install "fer-hub\[heif\]" or pip install pi-heif'
+    ):
+        images.read(path)
 
 
 @pytest.mark.parametrize(

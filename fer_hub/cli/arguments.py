@@ -67,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
                               "them up by face), a timeline NAME.png and an annotated NAME.mp4")  # fmt: skip
     predict.add_argument("--every", type=int, default=1, metavar="N",
                          help="look at each N-th picture of a video (default: 1)")  # fmt: skip
+    predict.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="look at videos from there on")
+    predict.add_argument("--end", type=float, metavar="SECONDS", help="look at videos up to there")
+    predict.add_argument("--as_video", action="store_true",
+                         help="the pictures of a folder, and of each of its subfolders, are the frames of a video, in "
+                              "the order of the numbers in their names")  # fmt: skip
+    predict.add_argument("--fps", type=float, metavar="N",
+                         help="pictures per second of such a folder (default: 25)")  # fmt: skip
 
     predict.add_argument("--crop", action="store_true", help="each picture is one face already, cut closely")
     _limits(predict)

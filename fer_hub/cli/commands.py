@@ -63,15 +63,9 @@ def predict(given) -> tuple[dict, str]:
     # One face is little work, and waiting threads spin: a second one beside another busy process costs many times more.
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata; a file that cannot be read is an error
-    found = predict_files.predict(
-        given.files,
-        given.model or DEFAULT_MODEL,
-        given.output,
-        given.every,
-        crop=given.crop,
-        max_faces=given.max_faces,
-        min_face_size=given.min_face_size,
-    )
+    names = "every", "start", "end", "as_video", "fps", "crop", "max_faces", "min_face_size"
+    options = {name: getattr(given, name) for name in names}
+    found = predict_files.predict(given.files, given.model or DEFAULT_MODEL, given.output, **options)
     return found, predict_files.as_text(found)
 
 

@@ -3,14 +3,14 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from PIL import Image
-
+from fer_hub import images
 from fer_hub.errors import UserError
+from fer_hub.recognition import containers
+from fer_hub.recognition.picture_clips import frames_in, is_animation
 
-VIDEOS = frozenset(".3g2 .3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
-_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow names them, but needs other programs for them
 _SAVED_AS = {".jpg", ".jpeg", ".png"}  # annotated copies of other pictures become PNG
 TABLES = "predictions.csv", "predictions.json"
 OF_VIDEO = ".csv", ".json", ".png", ".mp4"
@@ -18,7 +18,7 @@ OF_VIDEO = ".csv", ".json", ".png", ".mp4"
 
 @dataclass(frozen=True)
 class Source:
-    """A file to look at.
+    """A file to look at, or a folder of frames.
 
     Attributes:
         file: its path, as typed or below the folder as typed.
@@ -33,13 +33,19 @@ class Source:
     error: str | None = None
     results: tuple[Path, ...] = ()
 
-    @property
+    @cached_property
     def is_video(self) -> bool:
-        """Going by the suffix; everything else is opened as a picture."""
-        return _suffix(self.file) in VIDEOS
+        """Whether it is a clip: a video by its suffix, an animation, a folder. All else is opened as a picture."""
+        is_named_so = _suffix(self.file) in containers.SUFFIXES
+        return is_named_so or self.is_folder or is_animation(os.path.expanduser(self.file))
+
+    @cached_property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, whose pictures are the frames of a clip."""
+        return os.path.isdir(os.path.expanduser(self.file))
 
 
-def listed(inputs: Sequence[str]) -> list[Source]:
+def listed(inputs: Sequence[str], as_video: bool = False) -> list[Source]:
     """The files to look at, in the order of `inputs`, each one once.
 
     Folders are searched with all their subfolders, in the order of the names. Hidden files and folders are left out,
@@ -47,6 +53,8 @@ def listed(inputs: Sequence[str]) -> list[Source]:
 
     Args:
         inputs: paths of files and folders. A file is listed whether it is there or not.
+        as_video: the pictures of a folder are the frames of a clip, and the folder is listed in their place; so is each
+            of its subfolders.
 
     Raises:
         UserError: all of them are folders without a picture or video.
@@ -54,7 +62,7 @@ def listed(inputs: Sequence[str]) -> list[Source]:
     sources = {}
     for typed in inputs:
         is_folder = os.path.isdir(os.path.expanduser(typed))
-        for source in _walked(typed) if is_folder else [Source(typed, os.path.basename(typed))]:
+        for source in _walked(typed, as_video) if is_folder else [Source(typed, os.path.basename(typed))]:
             sources.setdefault(os.path.abspath(os.path.expanduser(source.file)), source)
     if all(source.error for source in sources.values()):
         raise UserError(" ".join(source.error for source in sources.values()))
@@ -74,7 +82,7 @@ def with_results(sources: list[Source], inputs: Sequence[str], folder: Path) -> 
     """
     taken, results = set(TABLES), {}
     for source in sorted(sources, key=_renaming):
-        stem, number = os.path.splitext(source.relative)[0], 1
+        stem, number = source.relative if source.is_folder else os.path.splitext(source.relative)[0], 1
         suffixes, place = _result_suffixes(source), stem
         while taken & (names := {(place + suffix).casefold() for suffix in suffixes}):
             number += 1
@@ -98,11 +106,14 @@ def _renaming(source: Source) -> int:
     return 2 if source.is_video else _suffix(source.file) not in _SAVED_AS
 
 
-def _walked(typed: str) -> Iterator[Source]:
-    known = VIDEOS | _picture_suffixes()
+def _walked(typed: str, as_video: bool) -> Iterator[Source]:
+    known = containers.SUFFIXES if as_video else containers.SUFFIXES | images.suffixes()
     folder, unread, is_empty = os.path.expanduser(typed), [], True
     for place, folders, files in os.walk(folder, onerror=unread.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if as_video and frames_in(place):
+            is_empty = False
+            yield Source(place, os.path.relpath(place, os.path.dirname(os.path.abspath(folder))))
         for name in sorted(files):
             file = os.path.join(place, name)
             is_special = os.path.exists(file) and not os.path.isfile(file)  # reading a named pipe would wait forever
@@ -113,12 +124,6 @@ def _walked(typed: str) -> Iterator[Source]:
         yield Source(error.filename, error=f"cannot open {error.filename}: {error.strerror}.")
     if is_empty and not unread:
         yield Source(typed, error=f"{typed} has no picture or video, going by the suffixes of its files.")
-
-
-def _picture_suffixes() -> set[str]:
-    forms = Image.registered_extensions()  # fills Image.OPEN too
-    known = {suffix for suffix, form in forms.items() if form in Image.OPEN and form not in _NOT_DECODED}
-    return known | {".heic", ".heif"}  # those of phones; Pillow does not read them: it is said, not passed over
 
 
 def _suffix(file: str) -> str:

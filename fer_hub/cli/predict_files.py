@@ -23,6 +23,7 @@ from fer_hub.errors import UserError
 from fer_hub.hub.locate import DEFAULT_MODEL
 from fer_hub.recognition.recognizer import EmotionRecognizer
 from fer_hub.recognition.video import Frame, Frames, to_csv, to_json
+from fer_hub.recognition.video_reader import require_part
 
 
 def predict(
@@ -33,6 +34,10 @@ def predict(
     crop: bool = False,
     max_faces: int | None = None,
     min_face_size: float = 0,
+    start: float = 0.0,
+    end: float | None = None,
+    as_video: bool = False,
+    fps: float | None = None,
 ) -> dict:
     """Finds the faces of pictures and videos and tells their expressions.
 
@@ -49,6 +54,10 @@ def predict(
         crop: each picture is one face already, cut closely. Videos are refused then.
         max_faces: as for `EmotionRecognizer`.
         min_face_size: as for `EmotionRecognizer`.
+        start: seconds of each video from which it is looked at.
+        end: seconds of each video before which it is looked at; None for all.
+        as_video: the pictures of a folder, and of each of its subfolders, are the frames of a clip.
+        fps: pictures per second of such a folder; default: 25.
 
     Returns:
         As JSON takes it: "model"; "files", a dict for each, in the order of `inputs`; "failed", how many of them could
@@ -59,11 +68,16 @@ def predict(
         both have "written", the paths of their results. What cannot be read has "file" and "error".
 
     Raises:
-        UserError: no file to look at, no such model, or an output folder that would mix with other files.
+        UserError: no file to look at, no such model, nothing between start and end, fps without folders of frames, or
+            an output folder that would mix with other files.
     """
     if every < 1:
         raise UserError(f"every {every} is not a whole number from 1 on: 10 recognizes each tenth picture of a video.")
-    sources = media_files.listed(inputs)
+    if fps is not None and not as_video:
+        raise UserError("--fps is for folders of frames: add --as_video. A video has times of its own.")
+    require_part(start, end, None)
+    options = {"every": every, "start": start, "end": end}
+    sources = media_files.listed(inputs, as_video)
     folder = None if output is None else Path(output).expanduser()
     if folder:
         sources = media_files.with_results(sources, inputs, folder)
@@ -73,7 +87,7 @@ def predict(
         _write_tables(folder, found, recognizer)  # now: they mark the folder as ours, should this call be broken off
     with tqdm(total=len(sources), unit="file", leave=False, disable=None if len(sources) > 1 else True) as bar:
         for source in sources:
-            entry = _looked(recognizer, source, every, crop)
+            entry = _looked(recognizer, source, options | {"fps": fps} if source.is_folder else options, crop)
             found["files"].append(entry)
             problem = entry.get("error") or entry.get("problem")
             if problem:
@@ -100,7 +114,7 @@ def as_text(found: dict) -> str:
 # --- looking -------------------------------------------------------------------------------------------------------
 
 
-def _looked(recognizer: EmotionRecognizer, source: Source, every: int, crop: bool) -> dict:
+def _looked(recognizer: EmotionRecognizer, source: Source, options: dict, crop: bool) -> dict:
     if source.error:
         return {"file": source.file, "error": source.error}
     if crop and source.is_video:
@@ -108,7 +122,7 @@ def _looked(recognizer: EmotionRecognizer, source: Source, every: int, crop: boo
     try:
         for result in source.results[:1]:
             _make_folder(result.parent)
-        entry = _video(recognizer, source, every) if source.is_video else _picture(recognizer, source, crop)
+        entry = _video(recognizer, source, options) if source.is_video else _picture(recognizer, source, crop)
     except UserError as error:  # also where a result cannot be written: that may be so of this one alone
         return {"file": source.file, "error": str(error)}
     return entry | {"written": [str(result) for result in source.results]} if source.results else entry
@@ -128,17 +142,17 @@ def _save(picture: Image.Image, path: Path) -> None:
     write_atomically(path, lambda temporary: picture.save(temporary, form, quality=95))
 
 
-def _video(recognizer: EmotionRecognizer, source: Source, every: int) -> dict:
+def _video(recognizer: EmotionRecognizer, source: Source, options: dict) -> dict:
     table, record, graph, annotated = source.results or [None] * len(media_files.OF_VIDEO)
-    clip = recognizer.video(source.file, every=every, annotated=annotated)
+    clip = recognizer.video(source.file, annotated=annotated, **options)
     frames_seen, tracks, kept = 0, {}, Frames()
-    with tqdm(total=clip.duration, unit="s", unit_scale=True, leave=False, disable=None) as bar:
+    with tqdm(total=clip.seconds, unit="s", unit_scale=True, leave=False, disable=None) as bar:
         for frame in clip:
             frames_seen += 1
             _add_to(tracks, frame)
             if annotated:  # three files are made of them; without their crops faces are small
                 kept.append(replace(frame, faces=[replace(face, crop=None) for face in frame.faces]))
-            bar.update(frame.time - bar.n)
+            bar.update(frame.time - options["start"] - bar.n)
     labels, kept.problem = recognizer.model.label_names, clip.problem
     if annotated:
         from fer_hub.recognition import timeline  # brings matplotlib

@@ -34,6 +34,7 @@ SUFFIXES = frozenset(" ".join(_READ.values()).split())
 _CONTAINERS = {"format_whitelist": ",".join(_READ), "protocol_whitelist": "none"}
 _READABLE = "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, WMV, Ogg, MXF, raw H.264, HEVC, MPEG-2 and MJPEG"
 INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # these find the key frame before any time, exactly
+RAW = {"mpegvideo", "h264", "hevc", "mjpeg"}  # pictures alone: whatever times FFmpeg has for them it has guessed
 _LIMITS = {"max_pixels": str(MAX_PIXELS)}  # of decoders: also for a picture whose size the container does not tell
 
 

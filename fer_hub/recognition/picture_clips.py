@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +128,8 @@ class FrameFolder:
             UserError: the folder has no pictures or cannot be listed, the rate is not from 1/1000 to 1000, or nothing
                 lies between start and end.
         """
-        if not 0.001 <= rate <= 1000:
-            raise UserError(f"fps={rate} is not a number of pictures per second, from 0.001 to 1000.")
+        if not isinstance(rate, Real) or not 0.001 <= rate <= 1000:
+            raise UserError(f"fps={rate!r} is not a number of pictures per second, from 0.001 to 1000.")
         self.path, self.start, self.end = Path(os.path.expanduser(path)), start, end
         self.rate, self.problem = Fraction(rate).limit_denominator(1001), None
         self._files = frames_in(self.path)
@@ -155,7 +156,7 @@ class FrameFolder:
                 image = images.read(file)
             except UserError as error:
                 unread.append(str(error))
-                self.problem = f"{len(unread)} of {count} pictures cannot be read: {unread[0]}"
+                self.problem = f"{len(unread)} of {self.picture_count} pictures cannot be read: {unread[0]}"
                 continue
             yield StillPicture(count - 1, time, image)
         if count == len(unread):
@@ -180,7 +181,7 @@ def open_clip(
     if os.path.isdir(place):
         return FrameFolder(path, FOLDER_RATE if fps is None else fps, start, end)
     if fps is not None:
-        raise UserError(f"fps={fps:g} is for a folder of frames: {path} has times of its own.")
+        raise UserError(f"fps={fps} is for a folder of frames: {path} has times of its own.")
     return Animation(path, start, end) if is_animation(place) else VideoFile(path, start, end)
 
 

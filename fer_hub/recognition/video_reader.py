@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 
 import av
@@ -12,7 +13,7 @@ import numpy as np
 
 from fer_hub.errors import UserError
 from fer_hub.images import MAX_PIXELS
-from fer_hub.recognition.containers import INDEXED, existing, opened, require_size, stated_duration
+from fer_hub.recognition.containers import INDEXED, RAW, existing, opened, require_size, stated_duration
 
 _SLACK = 0.5  # seconds by which a whole video may end before its stated duration: last pictures have unstated lengths
 
@@ -130,7 +131,7 @@ class VideoFile:
         with opened(self.path) as (container, stream):
             aspect = stream.sample_aspect_ratio or Fraction(1)
             self._enter(container, stream)
-            for time, frame in self._timed(self._decoded(container, stream), container.start_time):
+            for time, frame in self._timed(self._decoded(container, stream), container):
                 if self.end is not None and time >= self.end:
                     if missing and self._count:
                         self._add_damage(self.end)
@@ -180,13 +181,13 @@ class VideoFile:
                 frames = [None]
             yield from frames
 
-    def _timed(self, frames: Iterator, start: int | None) -> Iterator[tuple[float, av.VideoFrame | None]]:
+    def _timed(self, frames: Iterator, container) -> Iterator[tuple[float, av.VideoFrame | None]]:
         """Each picture with its time; where clocks start anew, as in joined recordings, time goes on."""
         time = following = 0.0
-        shift = -(start or 0) / av.time_base
+        shift, is_raw = -(container.start_time or 0) / av.time_base, container.format.name in RAW
         for frame in frames:
             if frame is not None:
-                now = following if frame.time is None else frame.time + shift
+                now = following if is_raw or frame.time is None else frame.time + shift
                 if now < time:
                     now, shift = following, shift + following - now
                 time, following = now, now + float(1 / self.rate)
@@ -223,9 +224,9 @@ def require_part(start: float, end: float | None, duration: float | None) -> Non
     Raises:
         UserError: there is nothing, or they are no times.
     """
-    if not 0 <= start < math.inf:  # NaN fails too
-        raise UserError(f"start={start} is not a time in seconds, from 0 on.")
-    if end is not None and not end > start:
-        raise UserError(f"end={end} is not after start={start}: both are seconds from the beginning of the video.")
+    if not isinstance(start, Real) or not 0 <= start < math.inf:  # NaN fails too
+        raise UserError(f"start={start!r} is not a time in seconds, from 0 on.")
+    if end is not None and not (isinstance(end, Real) and end > start):
+        raise UserError(f"end={end!r} is not after start={start}: both are seconds from the beginning of the video.")
     if duration and start >= duration:
         raise UserError(f"start={start:g} is after the end of the video, which has {duration:.2f} s.")

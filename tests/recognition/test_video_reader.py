@@ -7,10 +7,11 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import TURNS, corner, noise, shade, shades, sound, turn, write
+from clips import MADE, TURNS, corner, noise, shade, shades, sound, turn, views, write
 from PIL import Image
 
 from fer_hub import UserError
+from fer_hub.recognition import containers
 from fer_hub.recognition.video_reader import VideoFile
 
 KINDS = {"mp4": "libx264", "mov": "libx264", "mkv": "libx264", "webm": "libvpx-vp9", "ts": "libx264", "avi": "mpeg4"}
@@ -33,6 +34,32 @@ def test_whole_videos(kind, tmp_path):
     assert [shade(picture.rgb()) for picture in pictures] == list(range(30))
     assert pictures[0].rgb().shape == (48, 64, 3) and pictures[0].rgb().dtype == np.uint8
     assert [picture.index for picture in file] == list(range(30))  # again
+
+
+def test_every_ending_that_names_a_video_is_tried():
+    assert set(MADE) == containers.SUFFIXES
+
+
+@pytest.mark.parametrize("suffix", MADE)
+def test_every_ending_that_names_a_video_is_read(suffix, tmp_path):
+    form, codec = MADE[suffix]
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    pictures = shades(12, (176, 144))
+    file, found = read(write(tmp_path / f"clip{suffix}", pictures, codec, pix_fmt, rate=25, form=form))
+    assert file.problem is None and file.rate == 25
+    assert [picture.time for picture in found] == pytest.approx([number / 25 for number in range(12)], abs=0.002)
+    assert [shade(picture.rgb()) for picture in found] == pytest.approx(range(12), abs=1)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "ts"])
+def test_a_film_is_read_and_not_its_preview_or_a_still(kind, tmp_path):
+    preview, film = shades(6, (32, 24)), shades(6, (96, 72), step=8)
+    still = [np.full((144, 192, 3), 250, np.uint8)]
+    for views_of_it in ((preview, film), (film, preview), (preview, film, preview)):
+        _, found = read(views(tmp_path / f"clip.{kind}", *views_of_it))
+        assert len(found) == 6 and found[0].rgb().shape == (72, 96, 3)
+    if kind == "mp4":  # which says how many pictures a view has
+        assert len(read(views(tmp_path / f"clip.{kind}", still, film))[1]) == 6
 
 
 def test_times_of_variable_rate(tmp_path):
@@ -82,6 +109,81 @@ def test_damaged_names_do_not_stop_a_video(tmp_path):
     assert content.count(b"\x83caf") == 1
     path.write_bytes(content.replace(b"\x83caf", b"\x83ca\xff"))  # no UTF-8
     assert len(read(path)[1]) == 2
+
+
+# --- a part of it ---
+
+
+@pytest.mark.parametrize("kind", [".mp4", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".h264", ".mxf"])
+def test_a_part_is_what_a_whole_video_has_there(kind, tmp_path):
+    form, codec = MADE[kind]
+    path = write(tmp_path / f"clip{kind}", noise(75, (96, 64)), codec, rate=25, form=form)
+    whole = read(path)[1]
+    for start, end in ((0, 1), (0.5, 0.9), (1.4, 2.2), (2.6, None), (0, 99)):
+        file = VideoFile(path, start, end)
+        part = list(file)
+        expected = [picture for picture in whole if start <= picture.time < (end or 99)]
+        assert file.problem is None and len(expected) > 5
+        assert [picture.time for picture in part] == [picture.time for picture in expected]
+        assert [picture.index for picture in part] == list(range(len(part)))
+        assert all(np.array_equal(one.rgb(), other.rgb()) for one, other in zip(part, expected, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_a_part_with_pictures_that_are_decoded_in_another_order(kind, tmp_path):
+    path = tmp_path / f"clip.{kind}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"x264-params": "bframes=3:keyint=12:open-gop=1"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for picture in noise(150, (96, 64)):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    whole = read(path)[1]
+    for start in (1.5, 2.04, 2.75, 3.6, 5.5):
+        part = list(VideoFile(path, float(start)))
+        expected = [picture for picture in whole if picture.time >= start]
+        assert [picture.time for picture in part] == [picture.time for picture in expected]
+        assert np.array_equal(part[0].rgb(), expected[0].rgb())
+
+
+def test_what_comes_long_before_a_part_is_not_decoded(tmp_path, monkeypatch):
+    path = write(tmp_path / "clip.mp4", shades(200, step=1))
+    decoded, decode = [], VideoFile._decoded
+    monkeypatch.setattr(
+        VideoFile, "_decoded", lambda *given: (decoded.append(frame) or frame for frame in decode(*given))
+    )
+    assert len(list(VideoFile(path, 9, 9.5))) == 10
+    assert len(decoded) < 50
+
+
+def test_damage_is_told_where_it_is_in_the_part(tmp_path):
+    path = write(tmp_path / "clip.mkv", noise(60))
+    content = bytearray(path.read_bytes())
+    place = int(len(content) * 0.4)
+    content[place : place + 40] = np.random.default_rng(1).bytes(40)
+    path.write_bytes(content)
+    for start, end, is_in in ((0, 1, False), (0, 2, True), (1, None, True), (2, None, False), (2, 2.5, False)):
+        file = VideoFile(path, start, end)
+        assert len(list(file)) > 5
+        assert bool(file.problem) == is_in
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [(-1, None, "start=-1 is not a time"), (float("nan"), None, "is not a time"), ("0:10", None, "is not a time"),
+     (0.5, 0.5, "end=0.5 is not after start=0.5"), (0, "1", "end='1' is not after"),
+     (3, None, "after the end of the video, which has 1.00 s")],
+)  # fmt: skip
+def test_a_part_that_cannot_be_is_refused(start, end, words, tmp_path):
+    path = write(tmp_path / "clip.mp4", shades(20))
+    with pytest.raises(UserError, match=words):
+        VideoFile(path, start, end)
+
+
+def test_a_part_after_the_end_of_a_video_without_a_duration_is_refused(tmp_path):
+    path = write(tmp_path / "clip.h264", shades(20))
+    with pytest.raises(UserError, match="no picture from start=9 on can be read"):
+        list(VideoFile(path, 9))
 
 
 # --- cut off and damaged ---

@@ -19,17 +19,55 @@ TURNS = {  # what a phone writes: a, b, c, d of the matrix, and what a player th
 }
 
 
-def write(path, pictures, codec="libx264", pix_fmt="yuv420p", times=None, rate=20, aspect=None, title="", **options):
+# How a file with each ending is made: the container where the ending does not tell it, and the codec.
+MADE = {
+    ".3g2": (None, "mpeg4"),
+    ".3gp": (None, "mpeg4"),
+    ".264": ("h264", "libx264"),
+    ".265": ("hevc", "libx265"),
+    ".asf": (None, "wmv2"),
+    ".avi": (None, "mpeg4"),
+    ".f4v": (None, "libx264"),
+    ".flv": (None, "flv"),
+    ".h264": (None, "libx264"),
+    ".h265": (None, "libx265"),
+    ".hevc": (None, "libx265"),
+    ".m1v": (None, "mpeg1video"),
+    ".m2ts": (None, "libx264"),
+    ".m2v": (None, "mpeg2video"),
+    ".m4v": ("mp4", "libx264"),
+    ".mjpeg": (None, "mjpeg"),
+    ".mjpg": (None, "mjpeg"),
+    ".mkv": (None, "libx264"),
+    ".mov": (None, "libx264"),
+    ".mp4": (None, "libx264"),
+    ".mpeg": ("dvd", "mpeg2video"),
+    ".mpg": (None, "mpeg1video"),
+    ".mts": ("mpegts", "libx264"),
+    ".mxf": (None, "mpeg2video"),
+    ".ogv": (None, "libvpx"),
+    ".ts": (None, "libx264"),
+    ".vob": (None, "mpeg2video"),
+    ".webm": (None, "libvpx-vp9"),
+    ".wmv": (None, "wmv2"),
+}
+
+
+def write(
+    path, pictures, codec="libx264", pix_fmt="yuv420p", times=None, rate=20, aspect=None, title="", form=None, **options
+):
     """Pictures, uint8 (H, W, 3), at the times in seconds; options are those of the container."""
     if codec == "libx264":
         quality = {"preset": "ultrafast", "crf": "4"}
+    elif codec == "libx265":
+        quality = {"preset": "ultrafast", "crf": "4", "x265-params": "log-level=none"}
     else:
         quality = {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "0"} if "vp9" in codec else {}
-    with av.open(str(path), "w", options=options) as container:
+    with av.open(str(path), "w", format=form, options=options) as container:
         stream = container.add_stream(codec, rate=rate, options=quality)
         stream.pix_fmt, stream.codec_context.gop_size = pix_fmt, 10
         container.metadata["title"] = title
-        if codec == "mpeg4":
+        if codec in ("mpeg4", "mpeg1video", "mpeg2video", "flv", "wmv2", "mjpeg"):
             stream.codec_context.qmin = stream.codec_context.qmax = 2
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
@@ -43,6 +81,40 @@ def write(path, pictures, codec="libx264", pix_fmt="yuv420p", times=None, rate=2
             frame.time_base = Fraction(1, rate) if times is None else Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def views(path, *of_pictures):
+    """A file with several views: each has its pictures, of one size, 20 a second."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for pictures in of_pictures:
+            stream = container.add_stream("libx264", rate=20, options={"preset": "ultrafast", "crf": "4"})
+            stream.height, stream.width = pictures[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            streams.append(stream)
+        for stream, pictures in zip(streams, of_pictures, strict=True):
+            for number, picture in enumerate(pictures):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 20)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
+def animation(path, pictures, milliseconds):
+    """An animated picture, its kind by the name's ending, with a time for each picture or one for all."""
+    first, *others = map(Image.fromarray, pictures)
+    options = {"lossless": True} if path.suffix == ".webp" else {}
+    first.save(path, save_all=True, append_images=others, duration=milliseconds, **options)
+    return path
+
+
+def folder(path, pictures, name="frame_{}.png"):
+    """A folder of numbered pictures, from 1."""
+    path.mkdir()
+    for number, picture in enumerate(pictures, 1):
+        Image.fromarray(picture).save(path / name.format(number))
     return path
 
 
