@@ -257,6 +257,31 @@ def test_limits_of_faces(here, capsys):
     assert len(every) == 2 and largest == large == [box for box in every if box[2] < 256]
 
 
+def test_animations_and_folders_of_frames_are_videos(here, capsys):
+    moving = [np.roll(FACE, 8 * step, axis=1) for step in range(12)]
+    clips.animation(here / "wave.gif", moving[:5], 100)
+    clips.folder(here / "take.2", moving)
+    clips.folder(here / "take.2" / "more", moving[:3], "{}.jpg")
+    result = found(capsys, "wave.gif", "take.2", "--as_video", "--fps", "10", "--output", "out")
+    assert result["failed"] == 0
+    told = [(file["file"], file["duration"], file["frames_seen"], file["written"][0]) for file in result["files"]]
+    assert told == [
+        ("wave.gif", 0.5, 5, "out/wave.csv"),
+        ("take.2", 1.2, 12, "out/take.2.csv"),
+        ("take.2/more", 0.3, 3, "out/take.2/more.csv"),
+    ]
+    assert {track["emotion"] for file in result["files"] for track in file["tracks"]} == {"happy"}
+    assert len(list(VideoFile("out/take.2.mp4"))) == 12
+
+
+def test_a_part_of_a_video(here, talk, capsys):
+    result = found(capsys, "talk.mp4", "--start", "0.2", "--end", "0.4", "--output", "out")["files"][0]
+    assert (result["duration"], result["frames_seen"]) == (0.5, 2)
+    assert (result["tracks"][0]["start"], result["tracks"][0]["end"]) == (0.2, 0.3)
+    assert [picture.time for picture in VideoFile("out/talk.mp4")] == pytest.approx([0, 0.1])
+    assert "start=7 is after the end" in found(capsys, "talk.mp4", "--start", "7", status=2)["files"][0]["error"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -269,6 +294,8 @@ def test_limits_of_faces(here, capsys):
         (["photos/a.png", "--output", "own/a.png/out"], "cannot make the folder own/a.png/out"),
         (["photos/a.png", "--output", "out", "--model", "nowhere"], "no model at nowhere"),
         (["photos/a.png", "--every", "0"], "every 0 is not a whole number from 1 on"),
+        (["photos/a.png", "--start", "2", "--end", "1"], "end=1.0 is not after start=2.0"),
+        (["photos", "--fps", "10"], "add --as_video"),
         (["empty"], "empty has no picture or video"),
     ],
 )
