@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from fer_hub.labels import for_matplotlib
+from fer_hub import fonts
 
 
 def draw(results: dict, split: str, folder: Path) -> list[Path]:
@@ -56,7 +56,7 @@ def plot_curves(history: list[dict], best_epoch: int, title: str, path: Path) ->
         axes.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=150, format="png")
+    _save(figure, path)
 
 
 def plot_confusion_matrix(results: dict, title: str, path: Path) -> None:
@@ -67,7 +67,7 @@ def plot_confusion_matrix(results: dict, title: str, path: Path) -> None:
         title: names the run, its data set and the split.
         path: the PNG file.
     """
-    counts, names = np.array(results["confusion_matrix"]), list(map(for_matplotlib, results["per_class"]))
+    counts, names = np.array(results["confusion_matrix"]), fonts.for_figures(list(results["per_class"]))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     axes = figure.subplots()
@@ -80,7 +80,7 @@ def plot_confusion_matrix(results: dict, title: str, path: Path) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     figure.colorbar(picture, label="share of the true class", shrink=0.85)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def plot_reliability(results: dict, title: str, path: Path) -> None:
@@ -102,7 +102,7 @@ def plot_reliability(results: dict, title: str, path: Path) -> None:
     upper.legend(frameon=False, loc="upper left")
     lower.bar(confidence, n, width=0.05, color="0.6")
     lower.set(xlabel="highest probability (mean of the bin)", ylabel="images")
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def plot_coverage(results: dict, title: str, path: Path) -> None:
@@ -124,7 +124,7 @@ def plot_coverage(results: dict, title: str, path: Path) -> None:
     axes.set(xlabel="share of the images that get an answer (surest first)", ylabel="error among them", title=title,
              xlim=(0, 1), ylim=(0, None))  # fmt: skip
     axes.grid(color="0.9")
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def plot_comparison(found: dict, title: str, path: Path) -> None:
@@ -142,10 +142,10 @@ def plot_comparison(found: dict, title: str, path: Path) -> None:
     axes = figure.subplots()
     axes.errorbar(accuracy, range(len(ranked)), xerr=(accuracy - low, high - accuracy), fmt="o", ms=5, capsize=3,
                   color="#0072B2")  # fmt: skip
-    axes.set_yticks(range(len(ranked)), [name for name, _ in ranked])
+    axes.set_yticks(range(len(ranked)), fonts.for_figures([name for name, _ in ranked], "model"))
     axes.set(xlabel=f"accuracy (95 % interval, n {found['n']:,})", title=title, ylim=(-0.6, len(ranked) - 0.4))
     axes.grid(axis="x", color="0.9")
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def plot_robustness(
@@ -179,4 +179,9 @@ def plot_robustness(
     axes.set(xlabel="accuracy (share)", title=title, ylim=(len(found) - 0.4, -0.6))
     axes.set_xlim(0, 1.05 * max(clean_accuracy, accuracy.max()))
     figure.legend(frameon=False, loc="outside lower center", ncols=2)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    fonts.finish(figure)
+    figure.savefig(path, dpi=150, format="png")  # whatever the name of a temporary file is

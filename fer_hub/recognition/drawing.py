@@ -1,10 +1,10 @@
 """Faces drawn on their picture: a box each, with its expression and probability in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from fer_hub import colors
+from fer_hub import colors, fonts
 from fer_hub.recognition.face import Face
 
 
@@ -22,34 +22,43 @@ def draw(picture: Image.Image, faces: Sequence[Face], label_names: Sequence[str]
     drawn = picture.convert("RGB")  # a copy, also where it is RGB already
     pen = ImageDraw.Draw(drawn)
     color_of = colors.of(label_names)
+    font, shown = fonts.for_captions(label_names)
     line = max(2, round(min(drawn.size) / 200))
     for face in sorted(faces, key=lambda face: face.box[2] - face.box[0]):  # the larger ones in front
         color = color_of[face.emotion]
         left, top, right, bottom = face.box
         pen.rectangle((left, top, right - 1, bottom - 1), outline=color, width=line)  # Pillow draws the end as well
-        _label(pen, face, color, drawn.size)
+        _label(pen, caption(face, shown), face.box, font, color, drawn.size)
     return drawn
 
 
-def caption(face: Face) -> str:
-    """What stands at a face's box: `happy 93 %`, or `uncertain (sad 31 %)`."""
-    best = f"{face.emotion} {face.probabilities[face.emotion]:.0%}".replace("%", " %")
+def caption(face: Face, shown: Mapping[str, str] | None = None) -> str:
+    """What stands at a face's box: `happy 93 %`, or `uncertain (sad 31 %)`; `shown` has other words for the names."""
+    name = shown[face.emotion] if shown else face.emotion
+    best = f"{name} {face.probabilities[face.emotion]:.0%}".replace("%", " %")
     return f"uncertain ({best})" if face.uncertain else best
 
 
-def _label(pen: ImageDraw.ImageDraw, face: Face, color: str, size: tuple[int, int]) -> None:
+def _label(
+    pen: ImageDraw.ImageDraw,
+    text: str,
+    box: tuple[int, int, int, int],
+    font_file: str | None,
+    color: str,
+    size: tuple[int, int],
+) -> None:
     """Writes the caption above the box, or below it, or within it where neither has room."""
-    text = caption(face)
     # As wide as the box, so that the neighbours stay in sight, but legible where the picture is shown smaller.
     smallest, largest = (max(12, min(size) / share) for share in (40, 26))
-    fitting = (face.box[2] - face.box[0]) / 5
-    font = ImageFont.load_default(round(min(max(fitting, smallest), largest)))  # Pillow's own: no file of the system
+    fitting = (box[2] - box[0]) / 5
+    height = round(min(max(fitting, smallest), largest))
+    font = ImageFont.truetype(font_file, height) if font_file else ImageFont.load_default(height)  # Pillow's own
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     pad = max(2, (bottom - top) // 4)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
-    x = max(0, min(face.box[0], size[0] - width))
-    above, below = face.box[1] - height, face.box[3]
-    y = above if above >= 0 else below if below + height <= size[1] else face.box[1]
+    x = max(0, min(box[0], size[0] - width))
+    above, below = box[1] - height, box[3]
+    y = above if above >= 0 else below if below + height <= size[1] else box[1]
     pen.rectangle((x, y, x + width, y + height), fill=color)
     pen.text((x + pad - left, y + pad - top), text, font=font, fill=_ink(color))
 

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from fer_hub import colors
-from fer_hub.labels import for_matplotlib
+from fer_hub import colors, fonts
 from fer_hub.recognition.face_tracks import MAX_GAP
 from fer_hub.recognition.video import Frame
 
@@ -68,8 +67,10 @@ def plot(frames: Iterable[Frame | dict], label_names: Sequence[str], file: str |
         panels[0].text(0.5, 0.5, "no face was found", ha="center", va="center", transform=panels[0].transAxes)
     if omitted:
         figure.suptitle(f"not shown: {_faces(omitted)} seen for a shorter time", fontsize=9)
-    areas = [Patch(color=palette[name], label=for_matplotlib(name)) for name in reversed(label_names)]
+    shown = dict(zip(label_names, fonts.for_figures(label_names), strict=True))
+    areas = [Patch(color=palette[name], label=shown[name]) for name in reversed(label_names)]
     figure.legend(handles=areas, loc="outside right center", frameon=False)
+    fonts.finish(figure)
     figure.savefig(file, dpi=120, format="png")
 
 
@@ -124,13 +125,13 @@ def _name_areas(axes: Axes, track: _Track, label_names: Sequence[str], span: tup
     middles = (np.array(track.starts) + track.ends) / 2
     low, high = np.quantile(span, (0.05, 0.95))  # a name further out would be cut off
     inner = np.flatnonzero((middles >= low) & (middles <= high))
-    for place, name in enumerate(label_names):
+    for place, (name, text) in enumerate(zip(label_names, fonts.for_figures(label_names), strict=True)):
         best = max(inner, key=lambda at: track.shown[at][name], default=None)
         if best is not None and (height := track.shown[best][name]) >= _NAMED:
             below = sum(track.shown[best][other] for other in label_names[:place])
             box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1.5}
             style = {"ha": "center", "va": "center", "fontsize": 8, "bbox": box}
-            axes.text(middles[best], below + height / 2, for_matplotlib(name), **style)
+            axes.text(middles[best], below + height / 2, text, **style)
 
 
 def _sentence(number: int, track: _Track) -> str:
