@@ -8,7 +8,6 @@ import base64
 import binascii
 import inspect
 import io
-import logging
 import os
 import re
 import sys
@@ -18,24 +17,19 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
 
+from fer_hub import picture_files
 from fer_hub.errors import UserError
-
-logger = logging.getLogger(__name__)
+from fer_hub.picture_files import MAX_PIXELS
 
 SIZE = 48
 # Antialiased when shrinking; also timm's and transformers' default, so that every loader resizes alike.
 FILTER = Image.Resampling.BICUBIC
-MAX_PIXELS = 64_000_000  # a small file can claim any size; this many pixels take 0.2 GB as RGB
 MAX_SLOW_PIXELS = 2_500_000  # where Pillow's decoder is Python itself, as for QOI: some ten microseconds a pixel
 CHANNEL_ORDERS = ("rgb", "bgr")
 _DATA = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{64,}={0,2}\s*")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")  # of picture files
-ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a TIFF of several pages and a phone's MPO are no animations
-_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # brands of its files
-_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow names them, but needs other programs for them
 
 
 def read(image: object, channel_order: str = "rgb") -> Image.Image:
@@ -188,18 +182,11 @@ def _from_file(file) -> Image.Image:
     with (
         _decoding(name),
         file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream,
-        _opened(stream, name) as opened,
+        picture_files.opened(stream, name) as opened,
     ):
-        _halve_where_too_large(opened, name)
         _require_size(opened.width, opened.height, name)
         _require_fast(opened, name)
         opened.load()
-        if is_animation(opened):
-            logger.warning(
-                "%s is an animation: only its first picture is looked at. All of it: recognizer.video(...) or "
-                "fer-hub predict FILE.",
-                name,
-            )
         return _eight_bits(opened, name)
 
 
@@ -245,59 +232,6 @@ def _decoded(text: str) -> bytes | None:
         raise UserError(f"the data: address is damaged: {error}.") from error
     # A long path without a dot in it consists of base64's letters too.
     return decoded if start or decoded.startswith(_MAGIC) else None
-
-
-def is_animation(opened: Image.Image) -> bool:
-    """Whether a picture as Pillow opens it has several frames that are shown one after another."""
-    return opened.format in ANIMATED and getattr(opened, "is_animated", False)
-
-
-def suffixes() -> set[str]:
-    """How the names of pictures end that are read, in lower case, with the dot."""
-    forms = Image.registered_extensions()  # fills Image.OPEN too
-    known = {suffix for suffix, form in forms.items() if form in Image.OPEN and form not in _NOT_DECODED}
-    return known | {".heic", ".heif", ".hif"}  # of phones and cameras; without pi-heif the error names it
-
-
-def _opened(stream, name: str) -> Image.Image:
-    """The picture with its header read."""
-    head = stream.read(32) if hasattr(stream, "seek") else b""
-    if head:
-        stream.seek(0)
-    if head[:3] == b"\xff\xd8\xff":  # Image.open refuses 180 million pixels before they can be reduced
-        return JpegImageFile(stream)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIF and b"avif" not in head and not _reads_heif():
-        raise UserError(f'{name} is a HEIC picture: pip install "fer-hub[heif]" or pip install pi-heif')
-    return Image.open(stream)
-
-
-def _reads_heif() -> bool:
-    """Whether Pillow reads HEIF; it does with pi-heif, which is asked for no earlier than it is needed."""
-    if "HEIF" not in Image.OPEN:
-        try:
-            import pi_heif
-        except ImportError:
-            return False
-        pi_heif.register_heif_opener()
-    return True
-
-
-def _halve_where_too_large(opened: Image.Image, name: str) -> None:
-    """Lets a JPEG of up to four times the limit be decoded at half its size.
-
-    Not a progressive one, whose decoder holds all of it in memory, up to 1.5 GB.
-    """
-    size = opened.size
-    if isinstance(opened, JpegImageFile) and MAX_PIXELS < size[0] * size[1] <= 4 * MAX_PIXELS:
-        if "progressive" not in opened.info:
-            opened.draft(opened.mode, (size[0] // 2, size[1] // 2))
-            logger.warning(
-                "%s has %s x %s pixels, over %s: it is read at half its size, %s x %s.",
-                name,
-                *size,
-                f"{MAX_PIXELS:,}",
-                *opened.size,
-            )
 
 
 def _from_tensor(tensor, channel_order: str) -> Image.Image:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from fer_hub import images
+from fer_hub import picture_files
 from fer_hub.errors import UserError
 from fer_hub.recognition import containers
 from fer_hub.recognition.picture_clips import frames_in, is_animation
@@ -107,7 +107,7 @@ def _renaming(source: Source) -> int:
 
 
 def _walked(typed: str, as_video: bool) -> Iterator[Source]:
-    known = containers.SUFFIXES if as_video else containers.SUFFIXES | images.suffixes()
+    known = containers.SUFFIXES if as_video else containers.SUFFIXES | picture_files.suffixes()
     folder, unread, is_empty = os.path.expanduser(typed), [], True
     for place, folders, files in os.walk(folder, onerror=unread.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_hub import images
+from fer_hub import images, picture_files
 from fer_hub.errors import UserError
 from fer_hub.recognition.containers import existing
 from fer_hub.recognition.video_reader import VideoFile, require_part
@@ -191,7 +191,7 @@ def is_animation(path: str | Path) -> bool:
         if not os.path.isfile(path):  # opening a named pipe would wait for ever
             return False
         with _opened(path) as opened:
-            return images.is_animation(opened)
+            return picture_files.is_animation(opened)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
         return False  # whoever reads it next says what is wrong
 
@@ -202,7 +202,7 @@ def frames_in(folder: str | Path) -> list[Path]:
     Raises:
         UserError: the folder cannot be listed.
     """
-    known = images.suffixes()
+    known = picture_files.suffixes()
     try:
         files = [Path(entry.path) for entry in os.scandir(folder) if entry.is_file()]
     except OSError as error:
@@ -218,7 +218,9 @@ def _natural(file: Path) -> list:
 
 def _opened(path: str | Path) -> Image.Image:
     Image.init()
-    return Image.open(path, formats=[form for form in images.ANIMATED if form in Image.OPEN])  # AVIF is Pillow's choice
+    return Image.open(
+        path, formats=[form for form in picture_files.ANIMATED if form in Image.OPEN]
+    )  # AVIF is Pillow's choice
 
 
 def _seconds(animation: Image.Image) -> float:

@@ -151,8 +151,9 @@ class EmotionRecognizer:
         """The faces of a video over time, tracked and smoothed: `for frame in recognizer.video("talk.mp4")`.
 
         Args:
-            path: a video file. Cameras, addresses and pictures one by one are for `stream`.
-            **options: every, half_life, progress and annotated, as `video.Clip` takes them.
+            path: a video, an animated GIF, PNG, WebP or AVIF, or a folder of numbered pictures. Cameras, addresses and
+                pictures one by one are for `stream`.
+            **options: every, start, end, fps, half_life, progress and annotated, as `video.Clip` takes them.
 
         Returns:
             An iterable of `video.Frame`; its `problem` tells what could not be read.
