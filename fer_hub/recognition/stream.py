@@ -15,6 +15,7 @@ from fer_hub import images
 from fer_hub.errors import UserError
 from fer_hub.recognition.capture import of_capture, opened
 from fer_hub.recognition.face_tracks import HALF_LIFE, Tracker
+from fer_hub.recognition.picture_clips import Animation, FrameFolder, open_clip
 from fer_hub.recognition.video import Frame, Recognizer
 from fer_hub.recognition.video_reader import VideoFile
 
@@ -60,8 +61,9 @@ class Stream:
                 a video file.
                 Cameras, addresses and captures that state no number of pictures are live, and their `Frame.time` is in
                 seconds since the first picture came. Others have the times of the recording.
-            fps: pictures per second of an iterable without seconds. An iterator without either is taken for live: its
-                pictures are timed as they come. A list or an array, whose pictures are there already, needs one.
+            fps: pictures per second of an iterable without seconds, or of a folder (default there: 25). An iterator
+                without either is taken for live: its pictures are timed as they come. A list or an array, whose
+                pictures are there already, needs one.
             channel_order: of an iterable's arrays and tensors in colour: "rgb", or "bgr" as OpenCV has them. A
                 `cv2.VideoCapture` gives "bgr", which is known.
             half_life: seconds of smoothing, as `Tracker` explains it; 0 for none.
@@ -132,7 +134,10 @@ def _pictures(source: object, fps: float | None, channel_order: str, state: _Sta
     elif isinstance(source, str | os.PathLike | int | np.integer):
         camera_or_address = _camera_or_address(source)
         if camera_or_address is None:
-            found = _of_file(VideoFile(os.fspath(source)), state)
+            path = os.fspath(source)
+            if os.path.isdir(path):
+                return _of_file(open_clip(path, fps=fps), state)
+            found = _of_file(open_clip(path), state)
         else:
             found = _of_own_capture(camera_or_address, state)
     else:
@@ -179,7 +184,7 @@ def _require_pictures(source: object) -> None:
         raise UserError("one picture is not a stream: recognizer(picture), or a list of pictures.")
 
 
-def _of_file(file: VideoFile, state: _State) -> Iterator:
+def _of_file(file: VideoFile | Animation | FrameFolder, state: _State) -> Iterator:
     for picture in file:
         state.problem = file.problem
         yield picture.index, picture.time, Image.fromarray(picture.rgb())

@@ -14,7 +14,7 @@ import pytest
 import rtsp_server
 import torch
 from camera import Camera, readers
-from clips import noise, shade, shades, write
+from clips import animation, folder, noise, shade, shades, write
 from PIL import Image
 
 from fer_hub import EmotionRecognizer, FERModel, UserError
@@ -82,6 +82,13 @@ def served(clip):
 
 
 # --- recordings and iterators: every picture ---
+
+
+def test_an_animation_and_a_folder_of_frames_are_files_too(recognizer, tmp_path):
+    moving = animation(tmp_path / "clip.webp", shades(4), 50)
+    frames = folder(tmp_path / "frames", shades(3))
+    assert [frame.time for frame in recognizer.stream(moving)] == [0, 0.05, 0.1, 0.15]
+    assert [frame.time for frame in recognizer.stream(str(frames), fps=10)] == [0, 0.1, 0.2]
 
 
 def test_a_file_gives_what_video_gives(recognizer, clip):
