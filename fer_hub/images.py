@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fer_hub import picture_files
 from fer_hub.errors import UserError
 from fer_hub.picture_files import MAX_PIXELS
+from fer_hub.untrusted import MAX_PICTURE, open_file
 
 SIZE = 48
 # Antialiased when shrinking; also timm's and transformers' default, so that every loader resizes alike.
@@ -176,12 +177,12 @@ def _from_file(file) -> Image.Image:
         name = file if len(file) <= 120 else f"...{file[-117:]}"
         if file.startswith(("http://", "https://")):
             raise UserError(f"{file[:80]} is an address, not a file: download it first.")
-        file = Path(os.path.expanduser(file))
+        file = Path(file)
     elif not hasattr(file, "read"):
         file = io.BytesIO(file)
     with (
         _decoding(name),
-        file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream,
+        open_file(file, MAX_PICTURE) if isinstance(file, Path) else nullcontext(file) as stream,
         picture_files.opened(stream, name) as opened,
     ):
         _require_size(opened.width, opened.height, name)
@@ -299,6 +300,10 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     if image.mode in ("1", "L", "LA"):
         return image.convert("L")
     return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _require_size(width: int, height: int, name: str) -> None:

@@ -1,12 +1,13 @@
 """The seven emotions, their one order, and the other words that data sets use for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from fer_hub.errors import UserError
+from fer_hub.errors import UserError, printable
 
 # fer2013.csv's numbers 0..6. Folders sort alphabetically and Hub copies use other words: always map by name.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FERPLUS = (*EMOTIONS, "contempt")  # FER+'s eight: ours in our order, then its own
+LONGEST_NAME = 100  # characters of a class's name
 LABEL_SETS = ("fer2013", "ferplus", "auto")  # what `label_sets` makes of a data set's labels
 
 # Our count of the official fer2013.csv, in the order of EMOTIONS.
@@ -75,6 +76,24 @@ def match(names: Sequence[str], others: Sequence[str]) -> dict[str, str]:
         elif keys.count(meaning) == other_keys.count(meaning) == 1:
             found[name] = others[other_keys.index(meaning)]
     return found
+
+
+def require_names(names: Iterable[str], where: object) -> None:
+    """Make sure that classes have names which every file, page and terminal can hold and show.
+
+    Raises:
+        UserError: a name is empty, longer than `LONGEST_NAME`, or has control characters or no UTF-8 form.
+    """
+    for name in names:
+        fault = ""
+        if not name.strip():
+            fault = "is empty"
+        elif len(name) > LONGEST_NAME:
+            fault = f"has {len(name):,} characters, over {LONGEST_NAME}"
+        elif "\n" in name or "\t" in name or printable(name) != name:
+            fault = "has characters that cannot be shown"
+        if fault:
+            raise UserError(f"{where}: the name of a class {fault}: {name[:LONGEST_NAME]!r}. Rename it.")
 
 
 def for_matplotlib(name: str) -> str:

@@ -11,30 +11,66 @@ import sys
 
 from fer_hub import __version__
 from fer_hub.cli import commands
-from fer_hub.errors import HubError, UserError
+from fer_hub.errors import HubError, UserError, printable
 from fer_hub.labels import LABEL_SETS
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    given = _parser().parse_args(arguments)
+    try:
+        given = _parser().parse_args(arguments)
+    except SystemExit:
+        if status := _printed(""):  # after --help and --version, too, the disk may be full
+            return status
+        raise
     try:
         result, text = given.run(given)
-        if said := json.dumps(result, indent=2) if given.json else text:
-            print(said, flush=True)
+        if given.json:
+            text = _as_json(result)
     except HubError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder that may not be written, ...: nothing that the program can mend
+        print(f"error: {UserError(_told(error))}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped: nothing is half done; the same line starts again", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever reads, such as head, has enough; Python would complain once more at its end
+    # "failed" of many files; the others are in the result
+    return _printed(printable(text) + "\n" if text else "") or (2 if result.get("failed") else 0)
+
+
+def _printed(text: str) -> int:
+    """Writes to standard output; returns the exit status where that fails."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except UnicodeEncodeError:  # a terminal that is not UTF-8
+        encoding = sys.stdout.encoding
+        return _printed(text.encode(encoding, "backslashreplace").decode(encoding))
+    except OSError as error:
+        # Python would complain once more at its end, about what it could not write.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 2 if result.get("failed") else 0  # "failed" of many files; the others are in the result
+        if isinstance(error, BrokenPipeError):  # whoever reads, such as head, has enough
+            return 141
+        print(f"error: cannot write to standard output: {error.strerror}.", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _as_json(result: dict) -> str:
+    try:
+        return json.dumps(result, indent=2, allow_nan=False)
+    except ValueError as error:  # NaN, which is no JSON
+        raise UserError(f"the result has a value that JSON cannot hold: {error}. See it without --json.") from error
+
+
+def _told(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}."
 
 
 # --- arguments -----------------------------------------------------------------------------------------------------

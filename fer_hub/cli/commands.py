@@ -41,6 +41,11 @@ def info(given) -> tuple[dict, str]:
     for split in ("validation", "test"):
         if split in results:
             numbers = results[split]
+            lacking = [key for key in ("n", "accuracy", "interval", "macro_f1", "loss") if key not in numbers]
+            if lacking:
+                raise UserError(
+                    f"{model.folder}/results.json has no {lacking[0]} of {split}. Restore it, or leave it out."
+                )
             found[split] = {key: numbers[key] for key in ("n", "accuracy", "interval", "macro_f1", "loss")}
             low, high = numbers["interval"]
             lines.append(
@@ -262,7 +267,7 @@ def compare(given) -> tuple[dict, str]:
     drawn = " (drawn faces: nothing about FER2013)" if given.dataset_name == "synthetic" else ""
     text = f"{compare.as_table(compared)}\n\nData: {given.dataset_name}, {split}{meaning}{drawn}."
     if given.output:
-        folder = Path(given.output).expanduser()
+        folder = Path(os.path.expanduser(given.output))
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "comparison.json", compared)
         write_text(folder / "comparison.md", text + "\n")

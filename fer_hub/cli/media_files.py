@@ -132,14 +132,14 @@ def _suffix(file: str) -> str:
 
 def _require_apart(folder: Path, inputs: Sequence[str], sources: list[Source]) -> None:
     for typed in inputs:
-        given = Path(typed).expanduser()
-        if given.is_dir() and folder.resolve().is_relative_to(given.resolve()):
+        given = Path(os.path.expanduser(typed))
+        if os.path.isdir(given) and folder.resolve().is_relative_to(given.resolve()):
             raise UserError(f"--output {folder} is in {typed}, which is searched: name a folder outside of it.")
-    read = {Path(source.file).expanduser().resolve() for source in sources}
+    read = {Path(os.path.expanduser(source.file)).resolve() for source in sources}
     covered = [result for source in sources for result in source.results if result.resolve() in read]
     if covered:
         raise UserError(f"--output {folder} would overwrite {covered[0]}, which is to be read: name another folder.")
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise UserError(f"--output {folder} is a file: name a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / TABLES[1]).is_file():
+    if os.path.isdir(folder) and any(folder.iterdir()) and not (folder / TABLES[1]).is_file():
         raise UserError(f"--output {folder} has files that results could overwrite: name a new folder.")

@@ -6,6 +6,7 @@ go on.
 
 import csv
 import io
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from fer_hub import images
 from fer_hub.atomic_files import write_atomically, write_json, write_text
 from fer_hub.cli import media_files
 from fer_hub.cli.media_files import Source
-from fer_hub.errors import UserError
+from fer_hub.errors import UserError, printable
 from fer_hub.hub.locate import DEFAULT_MODEL
 from fer_hub.recognition.recognizer import EmotionRecognizer
 from fer_hub.recognition.video import Frame, Frames, to_csv, to_json
@@ -78,7 +79,7 @@ def predict(
     require_part(start, end, None)
     options = {"every": every, "start": start, "end": end}
     sources = media_files.listed(inputs, as_video)
-    folder = None if output is None else Path(output).expanduser()
+    folder = None if output is None else Path(os.path.expanduser(output))
     if folder:
         sources = media_files.with_results(sources, inputs, folder)
     recognizer = EmotionRecognizer.from_pretrained(model, max_faces=max_faces, min_face_size=min_face_size)
@@ -93,7 +94,7 @@ def predict(
             if problem:
                 found["failed"] += 1
                 told = problem if source.file in problem else f"{source.file}: {problem}"
-                tqdm.write(f"error: {told}", file=sys.stderr)
+                tqdm.write(f"error: {printable(told)}", file=sys.stderr)
             bar.update()
     if folder:
         _write_tables(folder, found, recognizer)
@@ -105,7 +106,7 @@ def as_text(found: dict) -> str:
     lines = []
     for entry in found["files"]:
         told = _video_told(entry) if "tracks" in entry else _picture_told(entry) if "faces" in entry else ()
-        lines += [f"{_printable(entry['file'])}: {line}" for line in told]
+        lines += [f"{printable(entry['file'])}: {line}" for line in told]
     if found["failed"]:
         lines.append(f"{found['failed']} of {_counted(len(found['files']), 'file')} could not be read, or only in part")
     return "\n".join(lines)
@@ -202,7 +203,7 @@ def _write_tables(folder: Path, found: dict, recognizer: EmotionRecognizer) -> N
     for entry in found["files"]:
         for number, face in enumerate(entry.get("faces", []), start=1):
             told = face["emotion"], int(face["uncertain"]), *face["box"], face["detection_score"]
-            writer.writerow([_printable(entry["file"]), number, *told, *face["probabilities"].values()])
+            writer.writerow([printable(entry["file"]), number, *told, *face["probabilities"].values()])
     _make_folder(folder)
     table_file, record = (folder / name for name in media_files.TABLES)
     write_text(table_file, table.getvalue())
@@ -232,11 +233,6 @@ def _video_told(entry: dict) -> Iterator[str]:
         mostly = f"mostly {track['emotion']} ({_percent(track['shares'][track['emotion']])} of its frames)"
         doubt = f", uncertain in {_percent(track['uncertain'])}" if track["uncertain"] else ""
         yield f"face {track['track']}, {track['start']:.1f} to {track['end']:.1f} s: {mostly}{doubt}"
-
-
-def _printable(file: str) -> str:
-    """A file's name that is not UTF-8 has characters that cannot be written; they become escapes."""
-    return file.encode(errors="backslashreplace").decode()
 
 
 def _percent(share: float) -> str:

@@ -5,6 +5,7 @@ their one form, and `label_sets` the labels. Images stay encoded; `pixels.decode
 """
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from fer_hub.data import columns, label_order, label_sets, sources, validation_split
+from fer_hub.data import columns, image_files, label_order, label_sets, sources, validation_split
 from fer_hub.data.label_sets import FER2013, LabelSet, Numbered, Raw
 from fer_hub.data.reading import AS_FOUND, Reading
 from fer_hub.data.split_names import ALL, SPLITS, find_split, split_name
@@ -66,16 +67,16 @@ def load(
     Raises:
         UserError: nothing is there, or it is not such a data set; the message says what, where and how to go on.
     """
-    path = Path(source).expanduser()
-    if revision and (source == "synthetic" or path.exists()):
+    path = Path(os.path.expanduser(source))
+    if revision and (source == "synthetic" or os.path.exists(path)):
         raise UserError(f"--dataset_revision is for data sets on the Hub; {source} is not one. Leave it out.")
     if source == "synthetic":
         if keep:
             raise UserError(f"synthetic has no column {keep!r}: its faces have nothing but a label.")
         return _canonical(sources.open_synthetic(), source, seed, keep, labels, AS_FOUND)
-    if path.is_dir():
+    if os.path.isdir(path):
         raw = sources.open_folder(path, labels, reading)
-    elif path.is_file():
+    elif os.path.isfile(path):
         raw = sources.open_file(path, labels, reading)
     elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and path.suffix not in {".csv", ".parquet", ".zip"}:
         raw = sources.open_hub(source, revision)
@@ -189,7 +190,9 @@ def _canonical(
             split = "train" if split == ALL and seed is not None else split
             if split in splits:
                 raise UserError(f"{source}: more than one part is called {split} ({', '.join(raw)}).")
-            splits[split] = columns.with_image(rows, where, reading)
+            rows = columns.with_image(rows, where, reading)
+            image_files.require_inside(rows, source, where)
+            splits[split] = rows
             for column in {keep, group if split in ("train", "validation") else None} - {None}:
                 if column not in splits[split].column_names:
                     raise UserError(f"{where}: no column {column!r}; found {columns.told(splits[split])}.")

@@ -7,6 +7,7 @@ of fer2013.csv, which is that of the splits train, validation and test, one afte
 
 import csv
 import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from fer_hub.errors import UserError
 from fer_hub.labels import EMOTIONS
 from fer_hub.labels import FERPLUS as LABELS
+from fer_hub.untrusted import MAX_TABLE, read_file
 
 WITHOUT_CLASS = ("no majority or unknown", "not a face")  # 8 and 9 of `majority`
 COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt", "unknown", "NF")
@@ -51,11 +53,11 @@ def read(path: str | Path, split: str, labels: np.ndarray) -> np.ndarray:
             "votes cannot be matched with its pictures. Use fer2013.csv itself, or an unshuffled copy."
         )
     try:
-        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        text = read_file(path, MAX_TABLE).decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         votes = [[int(row[name]) for name in COLUMNS] for row in rows if _USAGES.get(row["Usage"]) == split]
-    except OSError as error:
-        raise UserError(f"--ferplus: cannot open {path}: {error.strerror}.") from error
+    except UserError as error:
+        raise UserError(f"--ferplus: {error}") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(f"--ferplus: {path} is not FER+'s fer2013new.csv: {error!r}.") from error
     if len(votes) != len(labels):

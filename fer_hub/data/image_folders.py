@@ -142,6 +142,9 @@ def _with_splits(splits: dict[str, list[Listed]], reading: Reading) -> DatasetDi
 
 
 def _table(rows: list[Listed], reading: Reading) -> Dataset:
+    for row in rows:
+        if not str(row.file).isascii() and "\\udc" in ascii(str(row.file)):  # Arrow, which keeps the table, has UTF-8
+            raise UserError(f"{row.file}: its name, or that of its folder, is not UTF-8. Rename it.")
     image, label = reading.image_column or "image", reading.label_column or "label"
     columns = {
         image: [{"bytes": None, "path": str(row.file)} for row in rows],

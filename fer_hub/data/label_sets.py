@@ -15,7 +15,7 @@ from fer_hub.data import ferplus
 from fer_hub.data.label_maps import read_map
 from fer_hub.data.split_names import require_no_splits
 from fer_hub.errors import UserError
-from fer_hub.labels import EMOTIONS, canonical_name, key
+from fer_hub.labels import EMOTIONS, canonical_name, key, require_names
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,7 @@ def _own(raw: Mapping[str, Raw], source: str, learn: bool):
             )
     first = next(iter(raw.values())) if "train" not in raw else raw["train"]
     names = _in_order(name for name in (*(first.class_names or ()), *in_natural_order(trained)) if name in trained)
+    require_names(names, source)
     require_two(names, source)
     require_no_splits(names, source)
     return names, {split: _among(part, names, without) for split, part in values.items()}
@@ -225,7 +226,7 @@ def _emotion(value: object, where: str) -> int:
             return EMOTIONS.index(canonical_name(value))
         except UserError as error:
             raise UserError(f"{where}: {error} Other classes: --label_set auto, or --label_map FILE.") from error
-    found = float(value) if isinstance(value, str | int | float) else None
+    found = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
     if found not in range(len(EMOTIONS)):  # nor are NaN, infinity and 3.5
         raise UserError(
             f"{where}: the label is {value!r}, expected a number 0..6 or an emotion's name. "
@@ -238,7 +239,7 @@ def _spelled(value: object, where: str) -> str:
     """The label as text: 3 and 3.0 are "3"."""
     if isinstance(value, str) and value.strip():
         return value
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+    if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))
     raise UserError(f"{where}: the label is {value!r}, expected a name or a whole number.")
 

@@ -26,6 +26,7 @@ from fer_hub.atomic_files import temporary_beside
 from fer_hub.data.dataset import LabelledSplits
 from fer_hub.errors import UserError
 from fer_hub.images import to_gray_square
+from fer_hub.untrusted import MAX_PICTURE, read_file
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def decode(split: datasets.Dataset, where: str) -> Pixels:
     """Decodes a canonical split, or reads it from the cache (beside the `datasets` cache, so `HF_HOME` moves it).
 
     Args:
-        split: columns `image` (datasets.Image), `label` and, for soft labels, `target`.
+        split: columns `image` (datasets.Image, with its bytes), `label` and, for soft labels, `target`.
         where: what error messages call it, e.g. `"data/fer2013, split train"`.
 
     Raises:
@@ -192,17 +193,6 @@ def _listed(problems: dict[int, str], where: str, count: int, advice: str) -> st
     return "\n".join([f"{where}: {len(told):,} of {count:,} images cannot be read. {advice}", *lines, *more])
 
 
-def _read(path: str | None, row: int, problems: dict[int, str]) -> bytes:
-    """The bytes of a file; none, and an entry in `problems`, where it cannot be read."""
-    try:
-        if path is not None:
-            return Path(path).read_bytes()
-        problems[row] = f"row {row}: the image is missing"
-    except OSError as error:
-        problems[row] = f"row {row}: cannot read the image file {path}: {error.strerror}"
-    return b""
-
-
 def _store(images: torch.Tensor, cached: Path) -> None:
     temporary = temporary_beside(cached)
     try:
@@ -213,3 +203,14 @@ def _store(images: torch.Tensor, cached: Path) -> None:
         logger.warning("Decoded images are not cached (%s): the next run decodes them again.", error)
         with contextlib.suppress(OSError):  # it may be missing, or the folder be no folder
             temporary.unlink()
+
+
+def _read(path: str | None, row: int, problems: dict[int, str]) -> bytes:
+    """The bytes of a file; none, and an entry in `problems`, where it cannot be read."""
+    try:
+        if path is not None:
+            return read_file(path, MAX_PICTURE)
+        problems[row] = f"row {row}: the image is missing"
+    except UserError as error:
+        problems[row] = f"row {row}: cannot read the image file {path[:200]}: {error}".rstrip(".")
+    return b""

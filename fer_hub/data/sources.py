@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from huggingface_hub import HfApi
 from PIL import Image
 
+from fer_hub import untrusted
 from fer_hub.data import image_folders, layout, listings, synthetic
 from fer_hub.data.label_sets import LabelSet
 from fer_hub.data.reading import AS_FOUND, Reading
@@ -56,6 +57,7 @@ def open_file(path: Path, labels: LabelSet, reading: Reading = AS_FOUND) -> Data
         raise UserError(
             f"{path} is not a data set: give fer2013.csv, or the folder that holds the parquet files.{packed}"
         )
+    untrusted.open_file(path, untrusted.MAX_TABLE).close()  # a link to a device without an end is refused
     return _load_files("csv", {find_split(path.stem) or ALL: [str(path)]}, path)
 
 
@@ -94,6 +96,8 @@ def _open_parquet(found: list[Path], path: Path) -> DatasetDict:
     names = {file: next(filter(find_split, (file.stem, file.parent.name)), None) for file in found}
     files: dict[str, list[str]] = {}
     for file in found:
+        if not file.is_file():  # reading a named pipe would wait forever
+            raise UserError(f"{file} is no file, or a link to none. Remove it.")
         split = split_name(names[file] or words[file], file) if any(names.values()) else ALL
         files.setdefault(split, []).append(str(file))
     return _load_files("parquet", files, path)

@@ -5,6 +5,7 @@ the first choices stay. Folded into the last layer, every loader gives calibrate
 """
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -103,9 +104,9 @@ def calibrate(
         UserError: the model is calibrated already, or the data are not those of its recorded results.
     """
     if output_dir is not None:
-        return _calibrated_copy(name, dataset_name, labels, reading, Path(output_dir).expanduser())
+        return _calibrated_copy(name, dataset_name, labels, reading, Path(os.path.expanduser(output_dir)))
     # A relative folder may have the name of a shipped model.
-    folder = Path(name).expanduser().absolute()
+    folder = Path(os.path.expanduser(name)).absolute()
     if not folder.is_dir() and (str(name) in shipped_names() or str(name).count("/") == 1):
         raise UserError(
             f"{name} is not a folder to write to. Name one for a calibrated copy: --output_dir "

@@ -26,6 +26,7 @@ import numpy as np
 from fer_hub.atomic_files import write_text
 from fer_hub.errors import UserError
 from fer_hub.labels import canonical_name
+from fer_hub.untrusted import MAX_TABLE, read_file
 
 TOLERANCE = 1e-3  # of a sum: what writing seven or eight numbers with four decimals can lose
 ROUNDING = 1e-6  # of a value: a softmax in float32 may end just above 1
@@ -82,12 +83,10 @@ def read(
     """
     path = Path(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            lines = [(reader.line_num, cells) for cells in reader if cells]
-    except OSError as error:
-        raise UserError(f"cannot open {path}: {error.strerror}. Give a CSV file of predictions.") from error
+        text = read_file(path, MAX_TABLE).decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""))
+        header = next(reader, [])
+        lines = [(reader.line_num, cells) for cells in reader if cells]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a CSV file in UTF-8: {error}. Write it again as such.") from error
 

@@ -2,7 +2,6 @@
 
 import copy
 import importlib
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,16 +11,20 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi
 from PIL import Image
 from tqdm import tqdm
 
 from fer_hub.errors import UserError
+from fer_hub.hub import downloads
 from fer_hub.hub.errors import explain
 from fer_hub.hub.locate import locate
-from fer_hub.labels import EMOTIONS, key, match
+from fer_hub.images import SIZE
+from fer_hub.labels import EMOTIONS, key, match, require_names
 from fer_hub.models import onnx_session
 from fer_hub.models.model import FERModel
+from fer_hub.shapes import require_shape
+from fer_hub.untrusted import MAX_RECORD, parse_json, read_file
 
 BATCH = 256  # images in one call; bounds memory
 TOLERANCE = 1e-3  # of a row's sum: what a float16 softmax can lose
@@ -208,8 +211,8 @@ def _callable(name: str, module: str, function: str) -> Predictor:
 def _config(folder: Path) -> dict:
     """config.json; empty where it is none, of which `FERModel.from_pretrained` tells."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = parse_json(read_file(folder / "config.json", MAX_RECORD))
+    except ValueError:
         return {}
     return config if isinstance(config, dict) else {}
 
@@ -221,7 +224,9 @@ def _transformers(name: str, folder: Path, commit: str | None) -> Predictor:
         raise UserError(f"{name} is a model of transformers: pip install 'transformers>=5.0'") from error
     if commit:  # how it prepares images; the rest is there
         try:
-            snapshot_download(name, revision=commit, allow_patterns=["*.json"], ignore_patterns=["*/*"])
+            downloads.fetch(name, ["config.json", "*_config.json"], commit)
+        except UserError:
+            raise
         except Exception as error:
             trouble = explain(error, name, HfApi())
             if trouble is None:
@@ -252,18 +257,22 @@ def _transformers(name: str, folder: Path, commit: str | None) -> Predictor:
 
 def _timm(name: str, folder: Path, labels: Sequence[str]) -> Predictor:
     try:
-        network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    except Exception as error:  # each architecture fails in its own way
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{name} cannot be opened by timm: {reason}") from error
-    data = timm.data.resolve_model_data_config(network)
-    transform = timm.data.create_transform(**data)
-    mode = "L" if data["input_size"][0] == 1 else "RGB"
+        require_shape(labels, [str | int], "label_names")
+        require_names(map(str, labels), "label_names")
+        network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval().float()
+        data = timm.data.resolve_model_data_config(network)
+        transform = timm.data.create_transform(**data)
+        mode = "L" if data["input_size"][0] == 1 else "RGB"
 
-    @torch.inference_mode()
-    def predict(images: np.ndarray) -> np.ndarray:
-        faces = torch.stack([transform(Image.fromarray(image).convert(mode)) for image in images])
-        return network(faces).double().softmax(1).numpy()
+        @torch.inference_mode()
+        def predict(images: np.ndarray) -> np.ndarray:
+            faces = torch.stack([transform(Image.fromarray(image).convert(mode)) for image in images])
+            return network(faces).double().softmax(1).numpy()
+
+        predict(np.zeros((1, SIZE, SIZE), np.uint8))  # what does not fit its network is told now
+    except Exception as error:  # each architecture, and each setting of its config.json, fails in its own way
+        reason = str(error).strip().split("\n")[0] or repr(error)
+        raise UserError(f"{name} cannot be opened by timm: {reason}") from error
 
     return Predictor(name, _ours(labels, name), predict)
 

@@ -1,5 +1,6 @@
 """Writes a report: into a model's own folder results, figures and card, elsewhere also the predictions."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def save(
     Raises:
         UserError: the folder holds another model, or results on other data.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if not (folder / model_folder.WEIGHTS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "results.json", results)

@@ -15,7 +15,7 @@ from scipy.stats import t as student_t
 
 from fer_hub.errors import UserError
 from fer_hub.evaluation import markdown_tables
-from fer_hub.hub.model_folder import parse_record
+from fer_hub.hub.model_folder import read_record
 from fer_hub.recipes import WORKING_FLAGS, TrainConfig
 
 # The numbers that are aggregated, named as in all_results.json, and what a table calls them.
@@ -74,11 +74,10 @@ def aggregate(folders: Sequence[str | Path]) -> dict:
     record = runs[0]["record"]
     metric = record["config"].get("metric_for_best_model", TrainConfig.metric_for_best_model)
     return {
-        "recipe": record["config"]["recipe"],
+        "recipe": runs[0]["recipe"],
         "architecture": record["architecture"],
         "num_parameters": record["num_parameters"],
-        "dataset_name": record["data"]["dataset_name"],
-        "synthetic": record["data"]["synthetic"],
+        **runs[0]["of_data"],
         "runs": summary,
         "metric": metric,
         "best": min(summary, key=lambda run: run["eval_loss"] if metric == "loss" else -run["eval_accuracy"]),
@@ -103,7 +102,7 @@ def by_recipe(folders: Sequence[str | Path]) -> list[dict]:
     """
     recipes: dict[str, list] = {}
     for folder in folders:
-        recipes.setdefault(_read(Path(folder))["record"]["config"]["recipe"], []).append(folder)
+        recipes.setdefault(_read(Path(folder))["recipe"], []).append(folder)
     return [aggregate(runs) for runs in recipes.values()]
 
 
@@ -168,24 +167,26 @@ def _row(key: str, number: dict) -> tuple[str, str, str, str]:
 
 
 def _read(folder: Path) -> dict:
-    """A run: `folder` as given, `seed`, `eval_loss`, `eval_accuracy`, `results` (as in all_results.json), `record`."""
+    """A run: `folder` as given, its numbers, `results` (as in all_results.json), `record`, and `facts` to compare."""
     files = [folder / name for name in ("all_results.json", "results.json") if (folder / name).is_file()]
     record_file = folder / "train_config.json"
     if not record_file.is_file():
         raise UserError(f"{folder} holds no run: train_config.json is missing. Name the --output_dir of a training.")
-    record = parse_record(record_file.read_bytes(), str(record_file))
+    record = read_record(record_file)
     if not files:
         raise UserError(
             f"{folder} holds no finished run: all_results.json is missing. Finish it: "
             f"python {record.get('command', 'train.py ...')} --resume_from_checkpoint last"
         )
-    results = parse_record(files[0].read_bytes(), str(files[0]))
+    results = read_record(files[0])
     if files[0].name == "results.json":
         results = _flat(results)
     try:
         return {
             "folder": str(folder),
             "seed": record["config"]["seed"],
+            "recipe": record["config"]["recipe"],
+            "of_data": {key: record["data"][key] for key in ("dataset_name", "synthetic")},
             "eval_loss": results["eval_loss"],
             "eval_accuracy": results["eval_accuracy"],
             "results": results,

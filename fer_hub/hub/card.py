@@ -8,8 +8,9 @@ import re
 from importlib import resources
 
 from huggingface_hub import EvalResult, ModelCardData
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, UndefinedError
 
+from fer_hub.errors import UserError
 from fer_hub.labels import EMOTIONS, FERPLUS, OFFICIAL_COUNTS, key
 from fer_hub.recipes import told
 
@@ -34,8 +35,20 @@ def render(results: dict, record: dict, figures: str = "figures") -> str:
         Markdown with YAML at its head. Its python blocks, `re.findall(r"^```python\n(.*?)^```", card, re.M | re.S)`,
         load the model with FER Hub, timm, transformers and ONNX Runtime, in this order; each stands alone, reads
         face.png and leaves `probabilities`.
+
+    Raises:
+        UserError: a value that the card needs is missing, or two do not go together.
     """
-    facts = _facts(results, record)
+    try:
+        return _rendered(_facts(results, record), figures)
+    except (UndefinedError, TypeError, LookupError, ValueError, ArithmeticError) as error:
+        raise UserError(
+            f"no card can be made of results.json and train_config.json: they lack or contradict something "
+            f"({error!r}). Restore them, or train again."
+        ) from error
+
+
+def _rendered(facts: dict, figures: str) -> str:
     # Markdown, not HTML: the filters below escape what comes from outside.
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # nosec B701
     environment.filters |= {

@@ -1,5 +1,6 @@
 """What an error of huggingface_hub means to the user: one sentence, and whether it is worth trying again."""
 
+import errno
 import json
 import re
 import traceback
@@ -16,6 +17,7 @@ from huggingface_hub.errors import (
 
 from fer_hub.errors import HubError, UserError
 
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 NETWORK_LIBRARIES = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}  # of huggingface_hub, over its releases
 
 
@@ -54,6 +56,13 @@ def explain(error: Exception, repo_id: str, api: HfApi) -> Trouble | None:
     if isinstance(error, json.JSONDecodeError | KeyError | TypeError) and _is_of_the_client(error):
         # a proxy's page in place of an answer, for example
         return Trouble(HubError, f"{api.endpoint} does not answer as a Hub does.", passing=True)
+    if "Consistency check failed" in str(error):
+        return Trouble(HubError, f"{api.endpoint} sent a file that is not complete.", passing=True)
+    if isinstance(error, OSError) and (error.filename or error.errno in OF_THE_DISK):
+        place = f" ({error.filename})" if error.filename else ""
+        return Trouble(UserError, f"its files cannot be stored or read here{place}: {error.strerror}.")
+    if _was_reading(error):
+        return Trouble(HubError, f"a download from {api.endpoint} broke off ({type(error).__name__}).", passing=True)
     if isinstance(error, OSError) or type(error).__module__.split(".")[0] in NETWORK_LIBRARIES:
         return Trouble(HubError, f"no connection to {api.endpoint} ({type(error).__name__}).", passing=True)
     if isinstance(error, HFValidationError | ValueError):  # of a name, of the card's metadata, of a file
@@ -94,6 +103,11 @@ def _explain_status(status: int, error: HfHubHTTPError, repo_id: str, api: HfApi
         return Trouble(HubError, f"the Hub is out of order ({status}).", passing=True)
     said = _redacted(error.server_message or "no reason given", api).rstrip(".")
     return Trouble(UserError, f"the Hub refuses it ({status}): {said}.")
+
+
+def _was_reading(error: Exception) -> bool:
+    """Whether a file had begun to arrive."""
+    return "iter_bytes" in {frame.f_code.co_name for frame in _frames(error)}
 
 
 def _is_of_the_client(error: Exception) -> bool:

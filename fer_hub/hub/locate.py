@@ -1,16 +1,13 @@
 """A model's name -> the folder that holds it. Names resolve in one order: shipped, existing folder, Hub id."""
 
-import hashlib
 import os
-import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-from tqdm.auto import tqdm
 
 from fer_hub.errors import UserError
-from fer_hub.hub import model_folder
+from fer_hub.hub import downloads, model_folder
 from fer_hub.hub.errors import explain
 
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -47,7 +44,7 @@ def locate(
     """
     shipped = shipped_names()
     folder = SHIPPED / name if name in shipped else Path(os.path.expanduser(name))
-    if folder.is_dir():
+    if os.path.isdir(folder):
         if revision:
             raise UserError(f"revision {revision!r} is for models on the Hub; {name} is a folder here. Leave it out.")
         model_folder.require_model(folder, name)
@@ -56,15 +53,9 @@ def locate(
         known = f" Shipped models: {', '.join(shipped)}." if shipped else ""
         raise UserError(f"no model at {name}: neither an existing folder nor a Hub id (user/name).{known}")
     try:
-        folder = snapshot_download(  # of one commit: config and weights of two would not fit
-            name,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            allow_patterns=list(model_folder.PATTERNS),
-            tqdm_class=_NoBar,
-        )
+        folder = downloads.fetch(name, model_folder.PATTERNS, revision, token, cache_dir, local_files_only)
+    except UserError:
+        raise
     except RepositoryNotFoundError as error:
         raise UserError(
             f"cannot load {name} from the Hub: there is no such model, or this login may not see it. "
@@ -81,17 +72,9 @@ def locate(
             raise
         raise trouble.kind(f"cannot load {name} from the Hub: {trouble.reason} A folder loads without it.") from error
     if not local_files_only:
-        _refuse_pickles(Path(folder), name, revision, token)
-    model_folder.require_model(Path(folder), name)
-    _verify(Path(folder) / model_folder.WEIGHTS, name)
-    return Path(folder), Path(folder).name  # a snapshot is named by its commit
-
-
-def _verify(weights: Path, name: str) -> None:
-    """Raises UserError where fetched weights are not what the Hub holds: the client compares sizes alone."""
-    stored = weights.resolve()  # in the cache a large file is named by its SHA-256
-    if re.fullmatch("[0-9a-f]{64}", stored.name) and hashlib.sha256(stored.read_bytes()).hexdigest() != stored.name:
-        raise UserError(f"{name}: {weights.name} was damaged on its way here. Fetch it again: rm {stored}")
+        _refuse_pickles(folder, name, revision, token)
+    model_folder.require_model(folder, name)
+    return folder, folder.name  # a snapshot is named by its commit
 
 
 def _refuse_pickles(folder: Path, name: str, revision: str | None, token: str | None) -> None:
@@ -105,10 +88,3 @@ def _refuse_pickles(folder: Path, name: str, revision: str | None, token: str | 
     pickles = [path for path in held if path.endswith(model_folder.PICKLES)]
     if pickles:
         raise UserError(model_folder.pickles_only(name, pickles[0]))
-
-
-class _NoBar(tqdm):
-    """Loading a model prints nothing."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **{**kwargs, "disable": True})

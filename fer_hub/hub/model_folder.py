@@ -3,14 +3,15 @@
 The same list serves whoever saves, fetches or pushes a model: nothing else in a folder belongs to it.
 """
 
-import json
+import os
 import re
 import shlex
 from pathlib import Path
 
-import yaml
-
 from fer_hub.errors import UserError
+from fer_hub.hub.records import SHAPES
+from fer_hub.shapes import require_shape
+from fer_hub.untrusted import MAX_FILE, MAX_RECORD, parse_json, parse_yaml, read_file
 
 WEIGHTS = "model.safetensors"
 REQUIRED = ("config.json", WEIGHTS)
@@ -61,8 +62,8 @@ def read_complete(folder: str | Path) -> dict[str, bytes]:
     Raises:
         UserError: a foreign or missing file, or a record that does not parse.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(folder))
+    if not os.path.isdir(folder):
         raise UserError(f"{folder} is not a folder. Give that of a model, for example runs/paper/best.")
     require_model(folder, str(folder))
     # A link to a folder counts as a file, and so as foreign: what is in it would not be listed.
@@ -91,7 +92,7 @@ def read_complete(folder: str | Path) -> dict[str, bytes]:
                 ]
             )
         )
-    files = {path: file.read_bytes() for path, file in paths.items()}
+    files = {path: read_file(file, MAX_FILE) for path, file in paths.items()}
     for path, data in files.items():
         if path.endswith(".json"):
             parse_record(data, f"{folder}/{path}")
@@ -101,17 +102,30 @@ def read_complete(folder: str | Path) -> dict[str, bytes]:
 
 def read_record(file: Path) -> dict:
     """A record that may be missing: {} then; raises UserError as `parse_record`."""
-    return parse_record(file.read_bytes(), str(file)) if file.is_file() else {}
+    return parse_record(read_file(file, MAX_RECORD), str(file)) if os.path.lexists(file) else {}
 
 
 def parse_record(data: bytes, where: str) -> dict:
-    """A JSON record; raises UserError where it is none."""
+    """Parse a JSON record, strictly: values of `records.SHAPES` have their types.
+
+    Args:
+        data: the file.
+        where: its path; the name at its end says which record it is.
+
+    Raises:
+        UserError: it is not such a record; the message says what of it.
+    """
     try:
-        record = json.loads(data)
+        record = parse_json(data)
     except ValueError as error:
         raise UserError(f"{where} is not JSON: {error}. Restore it, or train again.") from error
     if not isinstance(record, dict):
         raise UserError(f"{where} is not a JSON object. Restore it, or train again.")
+    name = os.path.basename(where)
+    try:
+        require_shape(record, SHAPES.get(name, {}), name.removesuffix(".json"))
+    except ValueError as error:
+        raise UserError(f"{where} is not what a training writes: {error}. Restore it, or train again.") from error
     return record
 
 
@@ -119,10 +133,9 @@ def card_metadata(card: bytes, where: str) -> dict:
     """The YAML block at the head of a card; raises UserError where a safe loader does not read it."""
     try:
         head = re.match(r"---\n(.*?\n)---\n", card.decode().replace("\r\n", "\n"), re.DOTALL)
-        metadata = yaml.safe_load(head[1]) if head else None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{where}: the metadata at its head is not safe YAML: {reason}.") from error
+        metadata = parse_yaml(head[1]) if head else None
+    except ValueError as error:
+        raise UserError(f"{where}: the metadata at its head is not safe YAML: {error}.") from error
     if not isinstance(metadata, dict):
         raise UserError(f"{where} does not begin with metadata: a line ---, YAML, and another line ---.")
     return metadata

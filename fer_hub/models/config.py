@@ -1,11 +1,27 @@
 """config.json of a model folder, read and checked: a stranger's may say anything."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from fer_hub.errors import UserError
+from fer_hub.labels import require_names
 from fer_hub.models import network
+from fer_hub.shapes import require_shape
+from fer_hub.untrusted import MAX_RECORD, parse_json, read_file
+
+_SHAPE = {
+    "architecture": str,
+    "label_names": [str],
+    "num_classes": int,
+    "model_args": dict,
+    "pretrained_cfg": {"input_size": [int], "mean": [float], "std": [float]},
+    "temperature?": float | None,
+    "abstention_threshold?": float | None,
+}
+# Far beyond any use; what is further out makes infinite pixels, and then probabilities that are not numbers.
+MAX_MEAN = 1000
+STDS = (0.001, 1000)
+TEMPERATURES = (0.001, 1000)
 
 
 @dataclass(frozen=True)
@@ -40,28 +56,36 @@ def read(folder: Path, name: str) -> ModelConfig:
         UserError: it is not that of a FER Hub model; the message says what of it.
     """
     try:
-        return _parse(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise UserError(f"{name}: config.json is not that of a FER Hub model ({error!r}).") from error
+        return _parse(parse_json(read_file(folder / "config.json", MAX_RECORD)))
+    except ValueError as error:
+        raise UserError(f"{name}: config.json is not that of a FER Hub model ({error}).") from error
 
 
 def _parse(config: dict) -> ModelConfig:
-    architecture, label_names, model_args = config["architecture"], config["label_names"], config["model_args"]
-    if not isinstance(architecture, str):
-        raise ValueError(f"architecture {architecture!r}")
-    if not (isinstance(label_names, list) and all(isinstance(label, str) for label in label_names)):
-        raise ValueError(f"label_names {label_names!r}")
+    require_shape(config, _SHAPE, "config")
+    label_names, model_args, cfg = config["label_names"], config["model_args"], config["pretrained_cfg"]
+    require_names(label_names, "label_names")
     if len(set(label_names)) != len(label_names) or len(label_names) != config["num_classes"]:
         raise ValueError(f"num_classes {config['num_classes']!r}, label_names {label_names}")
-    if not isinstance(model_args, dict) or network.RESERVED & model_args.keys():
-        raise ValueError(f"model_args {model_args!r}")
-    cfg = config["pretrained_cfg"]
-    in_chans, mean, std = int(cfg["input_size"][0]), float(cfg["mean"][0]), float(cfg["std"][0])
-    if in_chans not in (1, 3) or not std > 0:
-        raise ValueError(f"input_size {cfg['input_size']}, std {cfg['std']}")
+    if taken := network.RESERVED & model_args.keys():
+        raise ValueError(f"model_args has {', '.join(sorted(taken))}")
+    if empty := [key for key in ("input_size", "mean", "std") if not cfg[key]]:
+        raise ValueError(f"{empty[0]} is empty")
+    in_chans, mean, std = cfg["input_size"][0], float(cfg["mean"][0]), float(cfg["std"][0])
+    if in_chans not in (1, 3):
+        raise ValueError(f"input_size {cfg['input_size']}")
+    if abs(mean) > MAX_MEAN:
+        raise ValueError(f"mean {mean:g}")
+    _require_within(std, STDS, "std")
     temperature, threshold = config.get("temperature"), config.get("abstention_threshold")
-    if not (threshold is None or (isinstance(threshold, int | float) and 0 <= threshold <= 1)):
-        raise ValueError(f"abstention_threshold {threshold!r}")
-    if not (temperature is None or (isinstance(temperature, int | float) and temperature > 0)):
-        raise ValueError(f"temperature {temperature!r}")
-    return ModelConfig(architecture, label_names, model_args, in_chans, mean, std, temperature, threshold)
+    if temperature is not None:
+        _require_within(temperature, TEMPERATURES, "temperature")
+    if threshold is not None:
+        _require_within(threshold, (0, 1), "abstention_threshold")
+    return ModelConfig(config["architecture"], label_names, model_args, in_chans, mean, std, temperature, threshold)
+
+
+def _require_within(value: float, bounds: tuple[float, float], name: str) -> None:
+    low, high = bounds
+    if not low <= value <= high:
+        raise ValueError(f"{name} {value:g} is not in {low:g}..{high:g}")

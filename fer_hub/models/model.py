@@ -18,8 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 import fer_hub.models.after_fork  # noqa: F401 (lets models answer in forked processes)
@@ -32,9 +30,10 @@ from fer_hub.hub.push import push_model_files
 from fer_hub.images import SIZE
 from fer_hub.labels import EMOTIONS
 from fer_hub.models import config as model_config
-from fer_hub.models import network, weights_file
+from fer_hub.models import network, weights, weights_file
 from fer_hub.models.network import OWN_PREFIX
 from fer_hub.models.paper_cnn import LUMA
+from fer_hub.untrusted import MAX_RECORD, parse_json, read_file
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +87,7 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         self.temperature: float | None = None  # a record: it is folded into the weights already
         self.abstention_threshold: float | None = None  # below it, the best probability is too low to be told
         self.folder: Path | None = None  # where the model was loaded from, with the records of its weights
+        self._name = architecture  # what messages call it
         self._fetched: dict[tuple[str, str], str] = {}  # the commit that it came from, by repository and branch
 
     @torch.inference_mode()
@@ -135,8 +135,13 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         return found
 
     def _probabilities(self, squares: np.ndarray, device: torch.device) -> list[dict[str, float]]:
-        rows = self(torch.from_numpy(squares).to(device)).float().softmax(1).tolist()
-        return [dict(zip(self.label_names, row, strict=True)) for row in rows]
+        rows = self(torch.from_numpy(squares).to(device)).float().softmax(1)
+        if not rows.isfinite().all():
+            raise UserError(
+                f"{self._name} gives probabilities that are not numbers: its weights are damaged or not of this "
+                "architecture. Fetch it again, or take another model."
+            )
+        return [dict(zip(self.label_names, row, strict=True)) for row in rows.tolist()]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of gray images.
@@ -198,26 +203,15 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         """Loads weights as `saved_state_dict` gives them; every key must be there, and no other.
 
         Raises:
-            UserError: a missing, unknown or wrongly shaped tensor; the message names it.
+            UserError: a missing, unknown or wrongly shaped tensor, one of another type, or one with values that are
+                not finite; the message names it.
         """
-        state = dict(state)
-        if self.in_chans == 1 and not self.architecture.startswith(OWN_PREFIX):
-            for key in self._first_conv_keys():
-                if key in state:
-                    state[key] = state[key].sum(1, keepdim=True)
-        own = self.network.state_dict()
-        faults = [f"{key} is missing" for key in own if key not in state]
-        faults += [f"{key} is unknown" for key in state if key not in own]
-        faults += [
-            f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
-            for key in own
-            if key in state and state[key].shape != own[key].shape
-        ]
-        if not faults:
-            faults = [f"{key} has values that are not finite" for key in own if not state[key].isfinite().all()]
-        if faults:
-            raise UserError(f"{where} does not fit {self.architecture}: {'; '.join(faults[:5])}.")
-        self.network.load_state_dict(state)
+        gray = self.in_chans == 1 and not self.architecture.startswith(OWN_PREFIX)
+        try:
+            fitted = weights.fit(state, self.network.state_dict(), self._first_conv_keys() if gray else ())
+        except ValueError as error:
+            raise UserError(f"{where} does not fit {self.architecture}: {error}.") from error
+        self.network.load_state_dict(fitted)
 
     def replace_head(self, label_names: Sequence[str]) -> None:
         """Puts a freshly initialized last layer for other classes in place."""
@@ -356,23 +350,23 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
         """
         folder, commit = locate(str(name), revision, token, cache_dir, local_files_only)
         saved = model_config.read(folder, str(name))
-        model = cls(
-            saved.architecture,
-            saved.label_names,
-            saved.mean,
-            saved.std,
-            in_chans or saved.in_chans,
-            saved.model_args,
-            drop_rate,
-            drop_path_rate,
-        )
         try:
-            state = load_file(folder / model_folder.WEIGHTS)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{name}: model.safetensors is not readable: {error}. Fetch it again.") from error
+            model = cls(
+                saved.architecture,
+                saved.label_names,
+                saved.mean,
+                saved.std,
+                in_chans or saved.in_chans,
+                saved.model_args,
+                drop_rate,
+                drop_path_rate,
+            )
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
+        state = weights.read(folder / model_folder.WEIGHTS, str(name))
         model.load_saved_state_dict(state, f"{name}: model.safetensors")
         model.temperature, model.abstention_threshold = saved.temperature, saved.abstention_threshold
-        model.folder = folder
+        model.folder, model._name = folder, str(name)
         if commit:
             branch = "main" if revision in (None, commit) else revision
             model._fetched[str(name), branch] = commit
@@ -381,9 +375,11 @@ class FERModel(nn.Module, PyTorchModelHubMixin):
     def equals(self, folder: Path) -> bool:
         """Whether the folder holds and describes this very model."""
         try:
-            theirs = load_file(folder / model_folder.WEIGHTS)
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (SafetensorError, OSError, ValueError):
+            theirs = weights.read(folder / model_folder.WEIGHTS, str(folder))
+            config = parse_json(read_file(folder / "config.json", MAX_RECORD))
+        except ValueError:
+            return False
+        if not isinstance(config, dict):
             return False
         ours = self.saved_state_dict()
         same = ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key].to(ours[key])) for key in ours)

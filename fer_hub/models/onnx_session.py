@@ -1,6 +1,5 @@
 """An exported ONNX file -> the probabilities of faces, with ONNX Runtime alone."""
 
-import json
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 
 from fer_hub.errors import UserError
 from fer_hub.images import SIZE
+from fer_hub.untrusted import MAX_FILE, parse_json, read_file
 
 BATCH = 64  # images in one run; bounds memory
 
@@ -35,7 +35,9 @@ def open_session(path: Path):
     except ImportError as error:
         raise UserError(f"ONNX files need a package that is missing ({error}): pip install onnxruntime") from error
     try:
-        session = session_of(Path(path).expanduser().read_bytes())
+        session = session_of(read_file(path, MAX_FILE))
+    except UserError:
+        raise
     except Exception as error:  # onnxruntime raises a dozen types of its own
         raise UserError(f"cannot read {path} as ONNX: {error}. Export it again: fer-hub export MODEL") from error
     ports = [f"{port.name}, {port.type}" for port in (*session.get_inputs(), *session.get_outputs())]
@@ -52,7 +54,7 @@ def open_session(path: Path):
 def label_names(session) -> tuple[str, ...]:
     """The classes of a session, in the order of its probabilities; none where the file does not name them."""
     try:
-        names = json.loads(session.get_modelmeta().custom_metadata_map["label_names"])
+        names = parse_json(session.get_modelmeta().custom_metadata_map["label_names"])
     except (KeyError, ValueError):
         return ()
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()

@@ -1,5 +1,6 @@
 """A model folder -> the Hub: strict loading first, then the push."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def push_model(
         HubError: the Hub could not take it now; the message says what is there.
     """
     files = model_folder.read_complete(folder)
-    FERModel.from_pretrained(Path(folder).expanduser().resolve())  # resolved, no shipped model has its name
+    FERModel.from_pretrained(Path(os.path.expanduser(folder)).resolve())  # resolved, no shipped model has its name
     options = ["--private"] * private + (["--revision", revision] if revision else []) + ["--dry_run"] * dry_run
     return push_model_files(
         files,

@@ -119,7 +119,7 @@ class Clip:
         _require_file(path)
         self._file = open_clip(path, start=start, end=end, fps=fps)
         self.frame_count = self._file.picture_count
-        self.annotated = None if annotated is None else Path(annotated).expanduser()
+        self.annotated = None if annotated is None else Path(os.path.expanduser(annotated))
         if self.annotated is not None:
             require_writable(self.annotated)
             if self.annotated.exists() and self.annotated.samefile(self._file.path):

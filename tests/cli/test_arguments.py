@@ -1,11 +1,13 @@
 """The command `fer-hub`: what it prints where, and how it ends. Pushes have their own tests."""
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fer_hub import FERModel
 from fer_hub.cli.arguments import main
@@ -128,3 +130,57 @@ def test_a_reader_that_has_enough_is_no_error():
     root = Path(__file__).parents[2]
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=root, timeout=120, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["info", "paper-cnn"], ["info", "paper-cnn", "--json"], ["duplicates", "DATA"], ["predict", "FACE"], ["--help"],
+     ["--version"], ["info", "--help"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_output_that_cannot_be_written_ends_with_2_and_one_line(arguments, faces, write_csv, monkeypatch, capsys):
+    source = write_csv({"train": faces["train"], "validation": faces["validation"]})
+    Image.fromarray(faces["train"].images[0].numpy()).save(source.with_name("face.png"))
+    typed = {"DATA": str(source), "FACE": str(source.with_name("face.png"))}
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([typed.get(argument, argument) for argument in arguments]) == 2
+    said = capsys.readouterr().err  # behind the bars of `datasets`, which come first
+    assert said.endswith("error: cannot write to standard output: No space left on device.\n")
+    assert said.count("rror") == 1 and "Traceback" not in said
+
+
+def test_a_process_of_its_own_with_a_full_disk_behind_it():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "fer_hub", "info", "--help"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: cannot write to standard output: No space left on device.\n")
+
+
+def test_a_terminal_that_is_not_utf8_gets_escapes(monkeypatch):
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+    monkeypatch.setattr("fer_hub.cli.commands.info", lambda given: ({}, "\x1b[2Jclasses é\udcff\nnext"))
+    assert main(["info", "x"]) == 0
+    assert buffer.getvalue() == rb"\x1b[2Jclasses \xe9\udcff" + b"\nnext\n"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_is_json(value, monkeypatch, capsys):
+    monkeypatch.setattr("fer_hub.cli.commands.info", lambda given: ({"accuracy": value}, ""))
+    assert main(["info", "x", "--json"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "a value that JSON cannot hold" in said.err
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), OSError(36, "File name too long", "a" * 5000)], ids=str
+)
+def test_what_the_disk_says_is_one_line(error, monkeypatch, capsys):
+    def fail(given):
+        raise error
+
+    monkeypatch.setattr("fer_hub.cli.commands.info", fail)
+    assert main(["info", "x"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and error.strerror in said and said.count("\n") == 1 and len(said) < 2000

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import datasets
 import numpy as np
@@ -283,3 +284,68 @@ def test_votes_need_fer2013(write):
     source = write({"train": [0, 1], "validation": [0, 1]}, WHOLE)
     with pytest.raises(UserError, match="labels of train are not FER2013's in the order"):
         dataset.load(source, labels=LabelSet("ferplus", votes="fer2013new.csv"))
+
+
+# --- labels and names that are none ---
+
+
+@pytest.mark.parametrize("label_set", ["fer2013", "auto"])
+@pytest.mark.parametrize(
+    ("kind", "odd"),
+    [
+        (Value("bool"), True),
+        (Value("float64"), float("nan")),
+        (Value("float32"), 0.5),
+        (Value("binary"), b"happy"),
+        (Value("timestamp[s]"), 1),
+        (TEXT, ""),
+        (TEXT, " "),
+        (TEXT, "x" * 101),
+        (TEXT, "\x1b[2J"),
+        (TEXT, "a\nb"),
+        (TEXT, None),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_labels_that_are_no_names(label_set, kind, odd, write):
+    values = {"bool": [True, False], "float64": [0.0, 1.0], "float32": [0.0, 1.0], "binary": [b"sad", b"fear"],
+              "timestamp[s]": [0, 1], "string": ["sad", "fear"]}[kind.dtype]  # fmt: skip
+    source = write({"train": values * 4 + [odd], "validation": values}, kind)
+    with pytest.raises(UserError, match=source) as caught:
+        dataset.load(source, labels=LabelSet(label_set))
+    assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "\u0007", "\u202e", "a\tb"])
+def test_a_map_to_such_a_name(name, tmp_path):
+    with pytest.raises(UserError, match="--label_map: .*: the name of a class"):
+        read_map(of_map(tmp_path, {"1": name, "2": "sad"}))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"1": 1e999}', '{"1": "\\ud800"}', '{"a": ' + "9" * 5000 + "}", "\x00"]
+)
+def test_a_map_that_no_parser_should_take(text, tmp_path):
+    with pytest.raises(UserError, match="--label_map: .* is not JSON"):
+        read_map(of_map(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"x" * 101, b"\x1b[2J"])
+def test_class_folders_of_such_names(name, tmp_path):
+    for folder in (b"happy", name):
+        place = os.path.join(os.fsencode(tmp_path), folder)
+        os.makedirs(place)
+        for number in range(10):
+            with open(os.path.join(place, b"%d.png" % number), "wb") as file:
+                file.write(png(np.full((48, 48), number, np.uint8)))
+    with pytest.raises(UserError, match="the name of a class|is not UTF-8"):
+        dataset.load(str(tmp_path), labels=AUTO)
+
+
+def test_file_names_that_are_not_utf8_are_told(tmp_path):
+    for folder in ("happy", "sad"):
+        (tmp_path / folder).mkdir()
+        for number in range(10):
+            (tmp_path / folder / f"{number}\udcff.png").write_bytes(png(np.full((48, 48), number, np.uint8)))
+    with pytest.raises(UserError, match=r"\\udcff.png: its name, .* is not UTF-8"):
+        dataset.load(str(tmp_path))
