@@ -42,8 +42,9 @@ def open_file(path: str | Path, limit: int) -> BinaryIO:
     Raises:
         UserError: it cannot be opened, is no regular file, or is larger.
     """
+    place = os.path.expanduser(path)
+    path = str(path) if len(str(path)) <= 120 else f"...{str(path)[-117:]}"  # what messages show
     try:
-        place = os.path.expanduser(path)
         _require_regular(os.stat(place), path, limit)  # before it is opened: a device may act on that
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         file = os.fdopen(os.open(place, flags), "rb")
@@ -52,7 +53,7 @@ def open_file(path: str | Path, limit: int) -> BinaryIO:
     except ValueError as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"cannot open {path}: a file cannot have this name.") from error
+        raise UserError(f"cannot open {path}: a file cannot have this name ({error}).") from error
     try:
         _require_regular(os.fstat(file.fileno()), path, limit)  # it may have been replaced in between
     except UserError:

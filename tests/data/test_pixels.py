@@ -152,7 +152,7 @@ def test_damaged_cache_is_replaced(cache, caplog):
         ({"bytes": b"not a picture", "path": "shot.jpg"}, "not a readable image: its format is unknown"),
         ({"bytes": png(GRAY[0])[:1000], "path": "shot.jpg"}, "not a readable image"),
         ({"bytes": b"", "path": "shot.jpg"}, "not a readable image"),
-        ({"bytes": None, "path": "no/such/shot.jpg"}, "the image is missing"),
+        ({"bytes": None, "path": "no/such/shot.jpg"}, "No such file"),
         ({"bytes": encode(Image.new("F", (48, 48)), "TIFF"), "path": "shot.jpg"}, "32-bit pixels"),
     ],
     ids=["text", "truncated", "empty", "missing file", "float"],
