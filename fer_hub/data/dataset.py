@@ -15,7 +15,7 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from fer_hub.data import columns, image_files, label_order, label_sets, sources, validation_split
+from fer_hub.data import columns, label_order, label_sets, sources, validation_split
 from fer_hub.data.label_sets import FER2013, LabelSet, Numbered, Raw
 from fer_hub.data.reading import AS_FOUND, Reading
 from fer_hub.data.split_names import ALL, SPLITS, find_split, split_name
@@ -191,7 +191,7 @@ def _canonical(
             if split in splits:
                 raise UserError(f"{source}: more than one part is called {split} ({', '.join(raw)}).")
             rows = columns.with_image(rows, where, reading)
-            image_files.require_inside(rows, source, where)
+            sources.require_inside(rows, source, where)
             splits[split] = rows
             for column in {keep, group if split in ("train", "validation") else None} - {None}:
                 if column not in splits[split].column_names:

@@ -6,7 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image
 from huggingface_hub import constants
 
-from fer_hub.data import dataset, image_files
+from fer_hub.data import dataset, sources
 from fer_hub.data.pixels import decode
 from fer_hub.data.sources import png
 from fer_hub.errors import UserError
@@ -64,7 +64,7 @@ def test_data_sets_of_the_hub_have_their_images_in_the_cache(tmp_path, monkeypat
     def check(path):
         rows = {"image": [{"bytes": None, "path": str(path)}], "_row": [7]}
         part = Dataset.from_dict(rows).cast_column("image", Image(decode=False))
-        image_files.require_inside(part, "user/faces", "user/faces")
+        sources.require_inside(part, "user/faces", "user/faces")
 
     check(inside)
     check(inside.parent / "shared.png")
