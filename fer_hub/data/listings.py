@@ -233,7 +233,13 @@ def _rows(
                 continue
             raise UserError(f"{file}, line {line}: the column {form.picture!r} names no picture.")
         picture = _located(name.replace("\\", "/"), file.parent, root, by_name)
-        split = _split_of(record.get(split_column), f"{file}, line {line}") if split_column else None
+        if not Path(os.path.abspath(picture)).is_relative_to(os.path.abspath(root)):
+            raise UserError(
+                f"{file}, line {line}: {name[:200]} does not lie in {root}, and a table could name any file of this "
+                "machine. Put the table into a folder that holds its pictures."
+            )
+        told = record.get(split_column) if split_column else None
+        split = split_name(str(told), f"{file}, line {line}") if told else None
         split = split or own_split or _split_in_path(picture, root)
         label = record.get(label_column) if label_column else None
         if of_raf_db:
@@ -259,10 +265,6 @@ def _located(name: str, beside: Path, root: Path, by_name: Callable[[], dict]) -
         if found:
             return found[0]
     return beside / name
-
-
-def _split_of(value: object, where: str) -> str | None:
-    return split_name(str(value), where) if value else None
 
 
 def _split_in_path(picture: Path, root: Path) -> str | None:

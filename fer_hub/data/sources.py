@@ -172,7 +172,8 @@ def _image_folders(source: str) -> dict[Path, Path]:
     path = Path(os.path.expanduser(source))
     if os.path.isdir(path):
         # In folders of images the files are what was found there, also links that their owner made.
-        return {path: path if any(path.rglob("*.parquet")) else Path(path.absolute().anchor)}
+        is_table = any(any(path.rglob(pattern)) for pattern in ("*.parquet", "*.arrow"))
+        return {path: path if is_table else Path(path.absolute().anchor)}
     if os.path.exists(path):
         return {path.parent: path.parent} if path.suffix == ".parquet" else {}
     # The client's cache has links from a repository's files to where it stores them.

@@ -146,7 +146,8 @@ def test_folders_that_are_refused(tmp_path, files, labels, fragments):
 
 
 def test_classes_named_like_splits_are_refused(tmp_path):
-    rows = {"image": [str(fill(tmp_path, "x.png") / "x.png")] * 3, "label": ["FER2013Train", "FER2013Valid", "Test"]}
+    rows = {"image": [str(fill(tmp_path, "data/x.png") / "data/x.png")] * 3}
+    rows["label"] = ["FER2013Train", "FER2013Valid", "Test"]
     datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "data" / "train.parquet")
     refused(tmp_path / "data", "FER2013Train, FER2013Valid, Test look like splits", labels=AUTO)
     fill(tmp_path / "other", "sets/Training/k/1.png", "sets/PublicTest/k/1.png", "sets/PrivateTest/j/1.png")
@@ -266,8 +267,9 @@ def test_tables_that_are_refused(tmp_path, text, fragments):
 
 
 def table(path, names=("happy", "sad"), image="image", label="label"):
-    files = [str(fill(path, f"{name}.png") / f"{name}.png") for name in names]
-    return datasets.Dataset.from_dict({image: files, label: list(names)}).cast_column(image, datasets.Image())
+    files = [fill(path, f"{name}.png") / f"{name}.png" for name in names]
+    encoded = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
+    return datasets.Dataset.from_dict({image: encoded, label: list(names)}).cast_column(image, datasets.Image())
 
 
 def test_what_datasets_saved(tmp_path):

@@ -1,9 +1,11 @@
 """Images that tables name by paths: read where they lie in the data set, and nowhere else."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet
 import pytest
-from datasets import ClassLabel, Dataset, Features, Image
+from datasets import ClassLabel, Dataset, Features, Image, Value
 from huggingface_hub import constants
 
 from fer_hub.data import dataset, sources
@@ -71,3 +73,29 @@ def test_data_sets_of_the_hub_have_their_images_in_the_cache(tmp_path, monkeypat
     for path in (other, "/etc/passwd", tmp_path / "store.png"):
         with pytest.raises(UserError, match="user/faces, row 7: .* not in the data set"):
             check(path)
+
+
+@pytest.mark.parametrize("place", ["{outside}/secret.png", "../secret.png"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_list_of_paths_cannot_name_pictures_elsewhere(place, alone, tmp_path):
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for file in (tmp_path / "secret.png", folder / "own.png"):
+        file.write_bytes(FACES[0])
+    lines = ["path,label", "own.png,happy", place.format(outside=tmp_path) + ",sad"]
+    (folder / "list.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match=r"line 3: .*secret.png does not lie in .*faces, and a table could name"):
+        dataset.load(str(folder / "list.csv" if alone else folder), seed=None)
+
+
+def test_saved_tables_of_datasets_cannot_name_files_elsewhere(tmp_path):
+    """`save_to_disk` embeds pictures; a stranger's folder may be made otherwise."""
+    (tmp_path / "secret.png").write_bytes(FACES[0])
+    rows = {"image": [{"bytes": None, "path": str(tmp_path / "secret.png")}] * 2, "label": [3, 4]}
+    plain = Features({"image": {"bytes": Value("binary"), "path": Value("string")}, "label": FEATURES["label"]})
+    Dataset.from_dict(rows, features=plain).save_to_disk(tmp_path / "saved")
+    described = tmp_path / "saved" / "dataset_info.json"
+    info = json.loads(described.read_text())
+    described.write_text(json.dumps(info | {"features": info["features"] | {"image": {"_type": "Image"}}}))
+    with pytest.raises(UserError, match="row 0: the image is the file .*secret.png, which is not in the data set"):
+        dataset.load(str(tmp_path / "saved"), seed=None)
