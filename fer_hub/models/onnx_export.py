@@ -115,10 +115,12 @@ def export_onnx(model: FERModel, path: Path) -> None:
             file cannot be written. What stood at `path` then still stands.
     """
     _import_packages()
-    network = torch.nn.Sequential(copy.deepcopy(model).cpu().float().eval(), torch.nn.Softmax(1))
+    # The exporter would write the strides of channels-last weights into the graph, with some onnxscripts as a loop.
+    plain = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format)
+    network = torch.nn.Sequential(plain.eval(), torch.nn.Softmax(1))
     images = torch.randint(256, (7, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     proto = _trace(network, images[:2], model.architecture)  # torch would take a batch of one for a constant
-    _forget_sources(proto.graph)
+    _forget_sources(proto)
     session = session_of(proto.SerializeToString())
     with torch.inference_mode():
         error = np.abs(run(session, images) - network(images).numpy()).max()
@@ -246,11 +248,14 @@ def _cut_at_zero(graph) -> list[str]:
     return found
 
 
-def _forget_sources(graph) -> None:
-    """Drops the exporter's notes: they quote source code, with the paths of the machine that ran it."""
-    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
+def _forget_sources(message) -> None:
+    """Drops the exporter's notes, also within subgraphs: they quote source code, with the paths of the machine."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type:
+            for part in [value] if hasattr(value, "ListFields") else value:  # one message or several
+                _forget_sources(part)
 
 
 def _read(path: Path):

@@ -9,7 +9,7 @@ import fer_hub
 from fer_hub import EMOTIONS, FERModel, UserError
 from fer_hub.data import dataset, pixels
 from fer_hub.hub.locate import shipped_names
-from fer_hub.models.onnx_export import OPSET, export, export_int8, export_onnx
+from fer_hub.models.onnx_export import OPSET, _forget_sources, export, export_int8, export_onnx
 from fer_hub.models.onnx_session import probabilities
 
 onnx = pytest.importorskip("onnx")
@@ -80,6 +80,38 @@ def test_file(exported):
     assert found["opset"] == str(OPSET)
     # The exporter quotes the source with its paths.
     assert b".py" not in path.read_bytes()
+    # Layers and arithmetic alone: no indices from the strides of channels-last weights.
+    assert not {node.op_type for node in proto.graph.node} & {"Loop", "Range", "Gather"}
+
+
+def test_source_paths_are_forgotten_in_subgraphs_and_functions():
+    source = "/home/me/private/model.py"
+
+    def note(part):
+        part.doc_string = source
+        for attribute in getattr(part, "attribute", ()):
+            attribute.doc_string = source
+        if hasattr(part, "metadata_props"):
+            onnx.helper.set_model_props(part, {"pkg.torch.onnx.stack_trace": source})
+        return part
+
+    def build(note):
+        make, kind = onnx.helper, onnx.TensorProto.FLOAT
+        port = note(make.make_tensor_value_info("one", kind, []))
+        constant = note(make.make_node("Constant", [], ["one"], value=note(make.make_tensor("one", kind, [], [1.0]))))
+        inner = note(make.make_graph([constant], "inner", [], [port]))
+        choice = note(make.make_node("If", ["flag"], ["one"], then_branch=inner, else_branch=inner))
+        outer = note(make.make_graph([choice], "outer", [], [port], value_info=[port]))
+        loop = note(make.make_node("Loop", ["count", "flag"], ["one"], body=outer))
+        opset = [make.make_opsetid("", OPSET)]
+        function = note(make.make_function("local", "two", [], ["one"], [loop], opset))
+        main = note(make.make_graph([loop], "main", [port], [port]))
+        return note(make.make_model(main, functions=[function], opset_imports=opset))
+
+    proto = build(note)
+    assert proto.SerializeToString().count(source.encode()) > 20
+    _forget_sources(proto)
+    assert proto == build(lambda part: part)
 
 
 def test_int8(shipped, images, tmp_path, capfd, caplog):
