@@ -193,6 +193,8 @@ def commands(text: str) -> Iterator[list[str]]:
 def calls(text: str) -> Iterator[tuple[str, list[str]]]:
     """The commands that start a program of this project: its name, or that of the file, and its arguments."""
     for words in commands(text):
+        if words[0] == "bandit":  # it reads programs and starts none
+            continue
         for place, word in enumerate(words):
             if word == "fer-hub":
                 yield f"fer-hub {words[place + 1]}", words[place + 2 :]
