@@ -182,6 +182,8 @@ def _calibrated_copy(name: str | Path, dataset_name: str, labels: LabelSet, read
 def _fitted(model: FERModel, pixels: Pixels, accelerator: Accelerator) -> dict:
     """Fits temperature and threshold on a split and folds them into the model."""
     logits = measure.compute_logits(model, pixels.images, accelerator)
+    if not logits.isfinite().all():
+        raise UserError(f"{model.folder} gives probabilities that are not finite: its weights are damaged.")
     temperature = fit(logits, pixels.labels)
     if abs(np.log(temperature)) > BOUNDS[1] - 0.01:
         logger.warning("The temperature %.4g ends at the bound of the search: is the model trained?", temperature)

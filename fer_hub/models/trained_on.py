@@ -103,8 +103,8 @@ def cut_of(models: Sequence[FERModel], dataset_name: str, reading: Reading) -> t
     for model in models:
         record = _record(model)
         if _is_of(record, dataset_name):
-            config = record["config"]
-            return config["seed"], replace(reading, group_column=config.get("group_column"))
+            config = record.get("config", {})
+            return config.get("seed", 0), replace(reading, group_column=config.get("group_column"))
     return None, reading
 
 
