@@ -14,7 +14,6 @@ from fer_hub import FERModel
 from fer_hub.data.pixels import Pixels
 from fer_hub.evaluation.measure import HEADLINES, compute_logits, evaluate_model, measure, summarize
 from fer_hub.metrics import abstention, calibration_error, intervals
-from fer_hub.metrics.accuracy import EmotionMetrics
 
 NAMES = ("a", "b", "c")
 
@@ -24,23 +23,6 @@ def test_metric_where_the_cache_is_read_only(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", str(tmp_path / "file" / "metrics"))
     assert summarize(torch.eye(3), torch.tensor([0, 1, 1]), NAMES)["accuracy"] == pytest.approx(2 / 3)
-
-
-def test_metric_by_hand():
-    found = EmotionMetrics().compute(predictions=[0, 0, 1, 1], references=[0, 1, 1, 1], label_names=NAMES)
-    assert found["accuracy"] == 0.75
-    assert found["confusion_matrix"] == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
-    assert found["per_class"]["a"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "support": 1}
-    assert found["per_class"]["b"] == {"precision": 1.0, "recall": pytest.approx(2 / 3), "f1": 0.8, "support": 3}
-    assert found["per_class"]["c"]["f1"] == 0  # a class without images counts
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 0.8 + 0) / 3)
-
-
-def test_metric_takes_batches_as_evaluate_metrics_do():
-    metric = EmotionMetrics()
-    metric.add_batch(predictions=[3, 3], references=[3, 4])
-    metric.add_batch(predictions=[4], references=[4])
-    assert metric.compute()["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_loss_is_the_mean_negative_log_likelihood():
@@ -146,35 +128,3 @@ def test_logits_do_not_depend_on_batches():
         expected = model(images)
     torch.testing.assert_close(compute_logits(model, images, Accelerator(cpu=True)), expected, rtol=0, atol=1e-5)
     assert not model.training  # left as it came
-
-
-def test_calibration_by_hand():
-    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
-    found = calibration_error.measure(probabilities, np.array([0, 1, 0, 1]))
-    # two bins: .9, half of it right, and .6, all of it right
-    assert found["reliability"] == [
-        {"confidence": pytest.approx(0.6), "accuracy": 1.0, "n": 2},
-        {"confidence": pytest.approx(0.9), "accuracy": 0.5, "n": 2},
-    ]
-    assert found["ece"] == pytest.approx(0.4)
-    assert found["brier"] == pytest.approx((2 * 0.01 + 2 * 0.81 + 4 * 0.16) / 4)
-    # a bin for each image
-    assert found["ece_equal_mass"] == pytest.approx((0.1 + 0.9 + 0.4 + 0.4) / 4)
-
-
-def test_calibration_at_its_ends():
-    certain = np.eye(3)[[0, 1, 2]]
-    right, wrong = (calibration_error.measure(certain, np.array(labels)) for labels in ([0, 1, 2], [1, 2, 0]))
-    assert (right["ece"], right["ece_equal_mass"], right["brier"]) == (0, 0, 0)
-    assert (wrong["ece"], wrong["ece_equal_mass"], wrong["brier"]) == (1, 1, 2)
-
-
-def test_a_calibrated_model_has_little_error():
-    rng = np.random.default_rng(0)
-    probabilities = rng.dirichlet([0.5] * 7, 200_000)
-    labels = (probabilities.cumsum(1) > rng.random((len(probabilities), 1))).argmax(1)
-    found = calibration_error.measure(probabilities, labels)
-    assert found["ece"] < 0.005 and found["ece_equal_mass"] < 0.005
-    assert (
-        calibration_error.measure(probabilities**0.5 / (probabilities**0.5).sum(1, keepdims=True), labels)["ece"] > 0.1
-    )
