@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1]
 # What the page imports, with the floors of requirements.txt, which a wheel does not bring along; a test compares them.
 # Without gradio: the Space installs the one that sdk_version names.
 REQUIREMENTS = """\
-av>=17.0
+av>=17.1
 captum>=0.9
 filelock>=3.20.1
 huggingface_hub>=1.20
