@@ -141,7 +141,7 @@ def parse_yaml(text: str) -> object:
                 raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError("it has an alias")
-        found = yaml.load(text, Loader=_LOADER)  # noqa: S506 (a safe one)
+        found = yaml.load(text, Loader=_LOADER)  # nosec B506  # a safe one
     except Exception as error:  # each kind of value fails in its own way: of a date ValueError, of a bool KeyError
         raise ValueError(" ".join(str(error).split()) or repr(error)) from error
     _require_plain(found)
