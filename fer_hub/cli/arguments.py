@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return _reader_gone()
     except OSError as error:  # a full disk, a folder that may not be written, ...: nothing that the program can mend
         print(f"error: {UserError(_told(error))}", file=sys.stderr)
         return 2
@@ -51,14 +53,24 @@ def _printed(text: str) -> int:
     except UnicodeEncodeError:  # a terminal that is not UTF-8
         encoding = sys.stdout.encoding
         return _printed(text.encode(encoding, "backslashreplace").decode(encoding))
+    except BrokenPipeError:
+        return _reader_gone()
     except OSError as error:
-        # Python would complain once more at its end, about what it could not write.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # whoever reads, such as head, has enough
-            return 141
+        _discard_output()
         print(f"error: cannot write to standard output: {error.strerror}.", file=sys.stderr)
         return 2
     return 0
+
+
+def _reader_gone() -> int:
+    """Return the exit status of a program whose reader, such as head, has enough."""
+    _discard_output()
+    return 141
+
+
+def _discard_output() -> None:
+    """Send what is still unwritten nowhere: Python would complain of it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _as_json(result: dict) -> str:

@@ -28,6 +28,15 @@ with temporary_files.folder() as folder:
 """
 
 
+@pytest.fixture(autouse=True)
+def heard_signals():
+    """Children hear SIGINT and SIGHUP, also where this process was started in the background or by nohup."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in zip((signal.SIGINT, signal.SIGHUP), before, strict=True):
+        signal.signal(number, handler)
+
+
 @contextmanager
 def server(parent, **variables):
     """A process with such a folder: itself, and the folder. It ends by itself when it is told so."""

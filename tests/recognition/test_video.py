@@ -14,7 +14,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from fer_hub import EmotionRecognizer, UserError
-from fer_hub.recognition import drawing
+from fer_hub.recognition import drawing, video_writer
 from fer_hub.recognition.video import Clip, Frame, to_csv, to_json
 from fer_hub.recognition.video_reader import Picture, VideoFile
 from fer_hub.recognition.video_writer import writing
@@ -236,9 +236,10 @@ def test_an_iteration_that_is_given_up_leaves_nothing(recognizer, moving, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"] and len(decode(target)) == 20
 
 
-def test_a_full_disk_is_told(tmp_path):
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
     # /dev/full takes nothing; the temporary file is made to be it
-    (tmp_path / "out.webm.tmp").symlink_to("/dev/full")
+    (tmp_path / "full.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(video_writer, "temporary_beside", lambda path: tmp_path / "full.tmp")
     with pytest.raises(UserError, match=r"cannot write .*out\.webm: No space left"):
         with writing(tmp_path / "out.webm", 25) as add:
             for number, picture in enumerate(noise(60)):

@@ -255,13 +255,6 @@ def test_everything_at_once_killed_and_resumed_equals_uninterrupted(data, tmp_pa
     assert results[0]["best_epoch"] == int(best) and f"Best epoch {best}, by validation accuracy" in out
 
 
-def test_an_epoch_is_better_by_the_metric_that_was_asked_for():
-    less_lost, more_right = {"loss": 1.0, "accuracy": 0.5}, {"loss": 2.0, "accuracy": 0.6}
-    for now, best, metric in ((less_lost, more_right, "loss"), (more_right, less_lost, "accuracy")):
-        assert loop._is_better(now, best, metric) and not loop._is_better(best, now, metric)
-        assert not loop._is_better(now, now, metric)  # the first of equals stays
-
-
 def test_the_averaged_weights_are_evaluated_and_saved(data, tmp_path):
     run(FORKED, "--dataset_name", data, "--output_dir", tmp_path, "--ema_decay", 0.9, "--max_train_steps", 4,
         "--checkpointing_steps", 1, "--num_threads", 1, "--no_test")  # fmt: skip
