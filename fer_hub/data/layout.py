@@ -73,8 +73,9 @@ def walk(root: Path) -> list[Folder]:
 
 
 def named_after_emotions(folders: list[Folder]) -> bool:
-    """Whether the path of each folder, but for the root, has an emotion in it."""
-    return all(any(map(_is_emotion, folder.parts)) for folder in folders if folder.parts)
+    """Whether there are folders below the root, and the path of each has an emotion in it."""
+    below = [folder.parts for folder in folders if folder.parts]
+    return bool(below) and all(any(map(_is_emotion, parts)) for parts in below)
 
 
 def pictures_by_split(root: Path, folders: list[Folder], labels: LabelSet) -> dict[str, list[Listed]]:

@@ -34,7 +34,11 @@ def cut(train: Dataset, source: str, seed: int, group_column: str | None = None)
         try:
             parts = train.train_test_split(test_size=SHARE, stratify_by_column="label", seed=seed)
         except ValueError as error:
-            raise UserError(f"{source}: no validation split, and none can be cut from train: {error}") from error
+            raise UserError(
+                f"{source}: no validation split, and none can be cut from train, which is too small: a tenth of its "
+                f"{len(train):,} pictures must hold one of each class, and each class needs two. Add pictures, or a "
+                "validation split."
+            ) from error
         kept, held, by = parts["train"], parts["test"], f"stratified, seed {seed}"
     else:
         groups = np.array(_groups(train, source, group_column))

@@ -187,7 +187,8 @@ def _common_classes(predictor: Predictor, data_names: tuple, counts: np.ndarray)
     if len(common) < 2:
         raise UserError(
             f"{predictor.name} knows {', '.join(predictor.label_names)}, the split has images of {', '.join(images)}: "
-            "fewer than two classes in common."
+            "fewer than two classes in common. Where the labels are these classes under other names or numbers, a file "
+            'says so: --label_map FILE, with for example {"1": "surprise"}.'
         )
     of_data = {name: count for name, count in images.items() if name not in common}
     of_model = [name for name in predictor.label_names if name not in common.values()]

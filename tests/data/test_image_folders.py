@@ -303,3 +303,10 @@ def test_a_set_of_test_alone_cannot_be_learned(tmp_path):
     fill(tmp_path, "test/happy/a.png", "test/sad/b.png")
     assert read(tmp_path) == {"test": HAPPY_SAD}
     refused(tmp_path, "no training split; found test", seed=0)
+
+
+def test_a_table_beside_its_pictures_is_read_with_their_folder(tmp_path):
+    fill(tmp_path, "a.png", "b.png")
+    fill(tmp_path, "labels.csv", text="image,label\na.png,happy\nb.png,sad\n")
+    expected = {"all": [("a.png", "happy"), ("b.png", "sad")]}
+    assert read(tmp_path) == read(tmp_path / "labels.csv") == expected
